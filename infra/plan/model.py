@@ -58,6 +58,9 @@ class EgressRule(Closed):
     port: Annotated[int, Field(ge=1, le=65535)]
     hostname: str | None = None
     address: IPv4Address | None = None
+    family: Literal["ipv4", "ipv6"] = "ipv4"
+    """Addresses of which family the name may be resolved to; our networks carry IPv4 only."""
+
     purpose: str
 
 
@@ -78,10 +81,9 @@ class InstrumentPlan(Closed):
     lot: Decimal
 
 
-class LimitsPlan(Closed):
-    """A venue's limits; money in the venue's quote currency, rates a second, collar in basis points."""
+class VenueLimits(Closed):
+    """What one venue may cost us: money in its quote currency, rates a second, collar in basis points."""
 
-    instruments: tuple[str, ...]
     price_collar_bps: Annotated[int, Field(gt=0)]
     max_order_value: Annotated[Decimal, Field(gt=0)]
     max_order_quantity: Annotated[Decimal, Field(gt=0)]
@@ -89,6 +91,12 @@ class LimitsPlan(Closed):
     max_messages_per_s: Annotated[int, Field(gt=0)]
     max_position: Annotated[Decimal, Field(gt=0)]
     max_daily_loss: Annotated[Decimal, Field(gt=0)]
+
+
+class LimitsPlan(VenueLimits):
+    """A venue's limits with the instruments that may be traded under them, and no others."""
+
+    instruments: tuple[str, ...]
 
 
 class TotalLimits(Closed):

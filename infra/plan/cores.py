@@ -1,0 +1,136 @@
+"""Which CPU does what.
+
+Isolation takes whole cores: a busy sibling slows the isolated thread, so a core is isolated with all of its
+threads and only the first one is used. What stays behind must carry the kernel, the interrupts, SSH and the
+kill path, and be two cores: with one, a flood of interrupts starves the very thing that stops the engine.
+CPU 0 always stays behind (many kernels cannot free it of its tick).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from infra.plan.errors import PlanError
+from infra.plan.model import CorePlan
+
+HOUSEKEEPING_CORES = 2
+"""Fewest whole cores that stay with the kernel."""
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The processors of a host as its kernel numbers them."""
+
+    cpus: int
+    threads_per_core: int = 1
+    numa_nodes: int = 1
+    nic_node: int = 0
+    """The NUMA node that the network card hangs on."""
+
+    numbering: Literal["split", "adjacent"] = "split"
+    """``split``: threads of core c are c, c + cores, … (x86 servers). ``adjacent``: c*threads, c*threads + 1, …"""
+
+    def __post_init__(self) -> None:
+        if self.cpus < 1 or self.threads_per_core < 1 or self.numa_nodes < 1:
+            raise PlanError(f"{self}: CPUs, threads and NUMA nodes are at least 1")
+        if self.cpus % self.threads_per_core:
+            raise PlanError(
+                f"{self.cpus} CPUs cannot be cores of {self.threads_per_core} threads each: "
+                "some cores have a thread off; turn SMT wholly on or off"
+            )
+        if self.cores % self.numa_nodes:
+            raise PlanError(f"{self.cores} cores cannot be spread evenly over {self.numa_nodes} NUMA nodes")
+        if not 0 <= self.nic_node < self.numa_nodes:
+            raise PlanError(f"the card's NUMA node {self.nic_node} is not one of 0..{self.numa_nodes - 1}")
+
+    @property
+    def cores(self) -> int:
+        """Physical cores."""
+        return self.cpus // self.threads_per_core
+
+    def threads_of(self, core: int) -> tuple[int, ...]:
+        """Return the CPUs that are threads of `core`."""
+        if self.numbering == "split":
+            return tuple(core + thread * self.cores for thread in range(self.threads_per_core))
+        return tuple(core * self.threads_per_core + thread for thread in range(self.threads_per_core))
+
+    def cores_of(self, node: int) -> tuple[int, ...]:
+        """Return the cores of NUMA node `node`, lowest first."""
+        each = self.cores // self.numa_nodes
+        return tuple(range(node * each, (node + 1) * each))
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Isolated cores that are wanted; the watcher takes one of its own only where one is left."""
+
+    engine: int = 1
+    connectors: int = 0
+    watcher: bool = True
+
+
+def unisolated(cpus: int) -> CorePlan:
+    """Return the plan of a host that pins nothing: every CPU is the kernel's to use."""
+    every = tuple(range(cpus))
+    return CorePlan(cpus=cpus, housekeeping=every, interrupts=every)
+
+
+def plan_cores(topology: Topology, demand: Demand | None = None) -> CorePlan:
+    """Return the core plan of a host that isolates, or raise PlanError with the reason it cannot.
+
+    Isolated cores are the highest of the card's NUMA node; everything that is not asked for stays with the kernel.
+    """
+    demand = demand or Demand()
+    if demand.engine < 1:
+        raise PlanError("a host that isolates has at least one engine core")
+    needed = demand.engine + demand.connectors
+    if topology.cores < HOUSEKEEPING_CORES + needed:
+        raise PlanError(_too_small(topology, needed))
+    near = list(topology.cores_of(topology.nic_node))
+    # The card's interrupts stay on its own node; on node 0 they share the cores that stay behind anyway.
+    stay = HOUSEKEEPING_CORES if topology.nic_node == 0 else 1
+    free = near[stay:] if len(near) > stay else []
+    if topology.nic_node != 0 and topology.cores - len(near) < HOUSEKEEPING_CORES - stay:
+        free = free[1:]
+    if len(free) < needed:
+        raise PlanError(
+            f"NUMA node {topology.nic_node}, where the network card is, has {len(near)} cores: {stay} for interrupts "
+            f"and the kernel and {needed} to isolate do not fit, and an engine on another node is slower; "
+            "take a larger type or a card on another node"
+        )
+    watcher = demand.watcher and len(free) > needed
+    taken = free[len(free) - needed - watcher :]
+    engine, connectors, spare = (
+        taken[: demand.engine],
+        taken[demand.engine : needed],
+        taken[needed:],
+    )
+    isolated = {cpu for core in taken for cpu in topology.threads_of(core)}
+    housekeeping = tuple(cpu for cpu in range(topology.cpus) if cpu not in isolated)
+    near_cpus = {cpu for core in near for cpu in topology.threads_of(core)}
+    return CorePlan(
+        cpus=topology.cpus,
+        housekeeping=housekeeping,
+        interrupts=tuple(cpu for cpu in housekeeping if cpu in near_cpus),
+        engine=_first_threads(topology, engine),
+        connectors=_first_threads(topology, connectors),
+        watcher=_first_threads(topology, spare),
+        isolated=tuple(sorted(isolated)),
+    )
+
+
+def _first_threads(topology: Topology, cores: list[int]) -> tuple[int, ...]:
+    return tuple(topology.threads_of(core)[0] for core in cores)
+
+
+def _too_small(topology: Topology, needed: int) -> str:
+    threads = topology.threads_per_core
+    what = f"{topology.cpus} CPUs" + (
+        f" ({topology.cores} cores of {threads} threads)" if threads > 1 else ""
+    )
+    return (
+        f"{what} cannot isolate: {HOUSEKEEPING_CORES} cores stay with the kernel, its interrupts and the kill path, "
+        f"and {needed} must be free of them, which makes {HOUSEKEEPING_CORES + needed} cores; "
+        "take a larger type or set isolation to off"
+    )
