@@ -1,0 +1,1 @@
+"""What every simulator is made of: order book, market, event record, faults, admin socket, listeners."""
