@@ -60,7 +60,28 @@ class VenueSettings(Closed):
         return stack_mode if stack_mode == "simulated" else self.modes.get(stack_mode, stack_mode)
 
 
-class StackSettings(Closed):
+class CloudSettings(Closed):
+    """What the Pulumi program needs beside the plan: the owner's account and keys. None of it is a secret."""
+
+    public_key: Annotated[str, StringConstraints(pattern=r"^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/=]+( .*)?$")] | None = (
+        None
+    )
+    """The operators' login key, in OpenSSH's one-line form (``ssh-ed25519 AAAA… name``)."""
+
+    account: Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")] | None = None
+    """Refuse to work in any AWS account but this one (in quotes: YAML reads bare digits as a number)."""
+
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
+    """An EC2-compatible endpoint instead of AWS: the lab's."""
+
+    notify: tuple[str, ...] = ()
+    """E-mail addresses that budget warnings go to."""
+
+    alarm_topics: dict[str, str] = {}
+    """By region: the ARN of the SNS topic that host alarms go to."""
+
+
+class StackSettings(CloudSettings):
     """A stack's wishes. ``stack`` is its name; the other fields are the keys ``slipway:<field>``."""
 
     stack: Name
@@ -135,9 +156,9 @@ def _own_keys(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _decoded(name: str, value: Any) -> Any:
-    """Undo the JSON text in which ``pulumi.Config`` holds mappings."""
+    """Undo the JSON text in which ``pulumi.Config`` holds mappings and lists."""
     field = StackSettings.model_fields.get(name)
-    if field is None or not isinstance(value, str) or get_origin(field.annotation) is not dict:
+    if field is None or not isinstance(value, str) or get_origin(field.annotation) not in (dict, tuple):
         return value
     try:
         return json.loads(value)
