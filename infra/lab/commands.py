@@ -1,10 +1,12 @@
-"""Running the system's own tools (ip, nft, mount, …) with errors that name the command and its complaint."""
+"""Running the system's own tools (ip, nft, mount) and replacing files, with errors that name the command and its complaint."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from infra.lab.settings import LabError
 
@@ -57,3 +59,13 @@ def succeeds(*argv: str, netns: str | None = None) -> bool:
     except CommandError:
         return False
     return True
+
+
+def replace_text(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a file whole or not at all: a reader never sees half of it, and its mode holds from its first byte."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.unlink(missing_ok=True)
+    handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    scratch.replace(path)

@@ -16,7 +16,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 
 from infra.lab.cages import Cage
-from infra.lab.commands import CommandError, run
+from infra.lab.commands import CommandError, replace_text, run
 from infra.lab.fabric import Fabric, Link
 from infra.lab.image import LOGIN
 from infra.lab.rules import NAME_SERVER
@@ -78,10 +78,11 @@ class Hosts:
         """Return every host that was made and not terminated, running or not."""
         if not self.settings.hosts.is_dir():
             return {}
-        return {
-            path.parent.name: HostSpec.model_validate_json(path.read_text(encoding="utf-8"))
-            for path in sorted(self.settings.hosts.glob("*/host.json"))
-        }
+        found = {}
+        for path in sorted(self.settings.hosts.glob("*/host.json")):
+            with contextlib.suppress(FileNotFoundError):  # it is being removed at this moment
+                found[path.parent.name] = HostSpec.model_validate_json(path.read_text(encoding="utf-8"))
+        return found
 
     def running(self, instance: str) -> bool:
         """Tell whether a host has power."""
@@ -90,7 +91,8 @@ class Hosts:
     def create(self, spec: HostSpec) -> None:
         """Make a host's disk, identity and network, without starting it; a second call repairs."""
         directory = self.directory(spec.instance)
-        first = not (directory / "host.json").exists()
+        directory.mkdir(parents=True, exist_ok=True)
+        replace_text(directory / "host.json", spec.model_dump_json())
         for name in ("upper", "work", "root"):
             (directory / name).mkdir(parents=True, exist_ok=True)
         root = directory / "root"
@@ -98,9 +100,10 @@ class Hosts:
             layers = f"lowerdir={self.image},upperdir={directory / 'upper'},workdir={directory / 'work'}"
             run("mount", "-t", "overlay", "-o", layers, f"{self.settings.prefix}-{spec.instance}", str(root))
         self.fabric.connect(Link(spec.instance, spec.address))
-        if first:
+        done = directory / "personalised"
+        if not done.exists():
             self._personalise(root, spec)
-            (directory / "host.json").write_text(spec.model_dump_json(), encoding="utf-8")
+            done.touch()
 
     def start(self, instance: str) -> None:
         """Give power and wait until sshd answers with the host's own key and lets users in."""
