@@ -1,0 +1,1 @@
+"""The catalogue: all that we know of venues and places, as data."""

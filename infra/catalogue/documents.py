@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,18 @@ def read_document(path: Path, error: type[FileFaultsError]) -> tuple[dict[str, A
     if faults := _key_faults(root, ()):
         raise error(path, faults)
     return document, root
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay `above` over `below`: mappings are merged key by key, anything else is replaced."""
+    result = dict(below)
+    for key, value in above.items():
+        lower = result.get(key)
+        if isinstance(lower, Mapping) and isinstance(value, Mapping):
+            result[key] = merged(lower, value)
+        else:
+            result[key] = value
+    return result
 
 
 def _key_faults(node: yaml.Node, location: tuple[str | int, ...]) -> list[Fault]:

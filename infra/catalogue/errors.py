@@ -1,4 +1,4 @@
-"""Errors of files that people write: every fault at once, each with where, what was found, what is allowed."""
+"""Errors of files that people write: every fault at once, with where, what was found, what is allowed."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ class FileFaultsError(ValueError):
             lines.append(f"    found:   {fault.found}")
             lines.append(f"    allowed: {fault.allowed}")
         return "\n".join(lines)
+
+
+class CatalogueError(FileFaultsError):
+    """A catalogue file is bad; the text names the file, each key, what was found and what is allowed."""
 
 
 def dotted(location: Iterable[str | int]) -> str:
@@ -99,46 +103,53 @@ def _in_document(location: Sequence[str | int], document: object) -> tuple[str |
     kept: list[str | int] = []
     here: Any = document
     for position, part in enumerate(location):
-        last = position == len(location) - 1
-        if isinstance(here, dict) and part in here:
+        if _holds(here, part):
             here = here[part]
             kept.append(part)
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
-            here = here[part]
+        elif position == len(location) - 1 and isinstance(here, dict) and part != "[key]":
             kept.append(part)
-        elif last and isinstance(here, dict) and isinstance(part, str) and part != "[key]":
-            kept.append(part)
-            here = None
     return tuple(kept)
 
 
+def _holds(here: object, part: str | int) -> bool:
+    if isinstance(here, dict):
+        return part in here
+    return isinstance(here, list) and isinstance(part, int) and part < len(here)
+
+
 def _found(kind: str, location: Sequence[str | int], document: object) -> str:
-    here: Any = document
     if kind == "missing":
         return "nothing"
+    here: Any = document
     for part in location:
-        here = here[part] if isinstance(here, dict | list) else None
+        here = here[part] if _holds(here, part) else None
     text = repr(here)
-    return text if len(text) <= 100 else text[:97] + "..."
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+_LONGEST = 100
+"""Characters of a found value that are shown."""
 
 
 def _allowed(item: Any, model: type[BaseModel], location: Sequence[str | int]) -> str:
-    kind = item["type"]
-    if kind == "extra_forbidden":
-        keys = _keys_at(model, location[:-1])
-        return f"no such key; the keys here are {', '.join(keys)}" if keys else "no such key"
-    if kind == "missing":
-        return "this key must be given"
-    if kind in ("literal_error", "enum"):
-        return f"one of {item['ctx']['expected']}"
-    if kind == "union_tag_invalid":
-        return f"{item['ctx']['discriminator']} must be one of {item['ctx']['expected_tags']}"
-    if kind == "union_tag_not_found":
-        return f"a mapping with the key {item['ctx']['discriminator']}"
-    if kind == "string_pattern_mismatch":
-        return f"text that matches {item['ctx']['pattern']}"
-    message: str = item["msg"]
-    return message.removeprefix("Value error, ")
+    context = item.get("ctx", {})
+    match item["type"]:
+        case "extra_forbidden":
+            keys = ", ".join(_keys_at(model, location[:-1]))
+            text = f"no such key; the keys here are {keys}" if keys else "no such key"
+        case "missing":
+            text = "this key must be given"
+        case "literal_error" | "enum":
+            text = f"one of {context['expected']}"
+        case "union_tag_invalid":
+            text = f"{context['discriminator']} is one of {context['expected_tags']}"
+        case "union_tag_not_found":
+            text = f"a mapping with the key {context['discriminator']}"
+        case "string_pattern_mismatch":
+            text = f"text that matches {context['pattern']}"
+        case _:
+            text = str(item["msg"]).removeprefix("Value error, ")
+    return text
 
 
 def _keys_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, RootModel, ValidationError
 
-from infra.catalogue.documents import read_document
-from infra.catalogue.errors import Fault, FileFaultsError, dotted, faults_of, line_of
+from infra.catalogue.documents import merged, read_document
+from infra.catalogue.errors import CatalogueError, Fault, dotted, faults_of, line_of
 from infra.catalogue.models import Catalogue, Key, Place, Source, Sourced, Strategy, Venue
 from infra.plan.model import Name
 
 CATALOGUE_DIR = Path(__file__).parent
 """Where the files are that ship with the package."""
-
-
-class CatalogueError(FileFaultsError):
-    """A catalogue file is bad; the text names the file, each key, what was found and what is allowed."""
 
 
 class _Places(RootModel[dict[Name, Place]]):
@@ -49,13 +45,12 @@ def load_catalogue(directory: Path = CATALOGUE_DIR) -> Catalogue:
     if not files:
         raise CatalogueError(directory / "venues", [Fault("", "no *.yaml file", "one file a venue")])
     for path in files:
-        venue, document, root = _read(path, Venue)
+        venue, root = _read_venue(path)
         faults = _foreign_faults(venue, path, places, sources, strategies)
         if faults:
             raise CatalogueError(
                 path, [Fault(dotted(at), found, allowed, line_of(root, at)) for at, found, allowed in faults]
             )
-        del document
         venues[venue.name] = venue
     try:
         return Catalogue(venues=venues, places=places, sources=sources, strategies=strategies)
@@ -66,12 +61,35 @@ def load_catalogue(directory: Path = CATALOGUE_DIR) -> Catalogue:
         ) from None
 
 
-def _read(path: Path, model: type[M]) -> tuple[M, dict[str, Any], yaml.Node]:
+def _read(path: Path, model: type[M]) -> tuple[M, yaml.Node]:
     document, root = read_document(path, CatalogueError)
     try:
-        return model.model_validate(document), document, root
+        return model.model_validate(document), root
     except ValidationError as error:
         raise CatalogueError(path, faults_of(error, model, document, root)) from None
+
+
+def _read_venue(path: Path) -> tuple[Venue, yaml.Node]:
+    """Read a venue; one that is ``like`` another takes from its file what its own leaves out."""
+    document, root = read_document(path, CatalogueError)
+    model = document.pop("like", None)
+    if model is not None:
+        base = path.with_name(f"{model}.yaml")
+        if base == path or not base.is_file():
+            known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml") if file != path))
+            raise CatalogueError(
+                path, [Fault("like", repr(model), f"another venue: {known}", line_of(root, ("like",)))]
+            )
+        below, below_root = read_document(base, CatalogueError)
+        if "like" in below:
+            raise CatalogueError(
+                base, [Fault("like", repr(below["like"]), "no second step", line_of(below_root, ("like",)))]
+            )
+        document = merged(below, document)
+    try:
+        return Venue.model_validate(document), root
+    except ValidationError as error:
+        raise CatalogueError(path, faults_of(error, Venue, document, root)) from None
 
 
 _Location = tuple[str | int, ...]
@@ -88,17 +106,20 @@ def _foreign_faults(
     faults: list[tuple[_Location, str, str]] = []
     if venue.name != path.stem:
         faults.append((("name",), repr(venue.name), f"the file's own name, {path.stem!r}"))
-    known_places = f"a place of places.yaml: {', '.join(sorted(places))}"
-    if venue.hosting.place not in places:
-        faults.append((("hosting", "place"), repr(venue.hosting.place), known_places))
-    if venue.hosting.place in venue.hosting.refused:
-        faults.append((("hosting", "refused"), repr(venue.hosting.place), "places other than hosting.place"))
-    for place in venue.hosting.refused:
-        if place not in places:
-            faults.append((("hosting", "refused", place), repr(place), known_places))
-    for location, marked in _sourced(venue, ()):
-        if marked.source is not None and marked.source not in sources:
-            faults.append(((*location, "source"), repr(marked.source), "an id of sources.yaml"))
+    place = places.get(venue.hosting.place)
+    if place is None:
+        known = ", ".join(sorted(places))
+        faults.append((("hosting", "place"), repr(venue.hosting.place), f"a place of places.yaml: {known}"))
+    elif place.country in venue.geography.refused_countries:
+        refused = ", ".join(venue.geography.refused_countries)
+        faults.append(
+            (("hosting", "place"), f"{venue.hosting.place} in {place.country}", f"a place outside {refused}")
+        )
+    faults.extend(
+        ((*location, "source"), repr(marked.source), "an id of sources.yaml")
+        for location, marked in _sourced(venue, ())
+        if marked.source is not None and marked.source not in sources
+    )
     for name, parameters in venue.strategies.items():
         if name not in strategies:
             known = ", ".join(sorted(strategies))

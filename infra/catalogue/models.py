@@ -6,6 +6,7 @@ far to trust it (``confidence``). What is not known is written down as unknown, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Generic, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -74,20 +75,40 @@ class Source(Closed):
     version: Text | None = None
 
 
-class Place(Closed):
-    """Where hosts can stand: one availability zone (by id, names differ by account) or one colocation hall."""
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+"""ISO 3166 code of a country."""
 
+
+class Zone(Closed):
+    """One availability zone where hosts can be rented, by id (zone names differ from account to account)."""
+
+    kind: Literal["zone"]
     site: Name
     """The word in host names, as in ``binance-tokyo-01``."""
 
     city: Text
-    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
-    """ISO 3166 code of the country that a venue sees when a host of this place calls."""
+    country: Country
+    """The country that a venue sees when a host of this place calls."""
 
     region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
     zone_id: Annotated[str, StringConstraints(pattern=r"^[a-z]+\d-(az|[a-z]+\d-az)\d$")]
     network_number: Annotated[int, Field(ge=1, le=254)]
     """Second octet of the place's network, 10.N.0.0/16; never changed, since hosts would be renumbered."""
+
+
+class Hall(Sourced):
+    """A colocation hall: machines there are the owner's, and are reached by address."""
+
+    kind: Literal["hall"]
+    site: Name
+    city: Text
+    country: Country
+    operator: Text
+    nearest_zone: Name
+    """The place of a cloud host that cannot be here."""
+
+
+Place = Annotated[Zone | Hall, Field(discriminator="kind")]
 
 
 class Endpoint(Sourced):
@@ -182,10 +203,14 @@ class Modes(Closed):
         """Return the world of `mode`."""
         return {"simulated": self.simulated, "test": self.test, "live": self.live}[mode]
 
+    def each(self) -> tuple[tuple[Mode, PublicMode | AssignedMode | AbsentMode], ...]:
+        """Return the worlds with their modes, from the harmless one to real money."""
+        return (("simulated", self.simulated), ("test", self.test), ("live", self.live))
+
     @model_validator(mode="after")
     def _worlds_do_not_touch(self) -> Self:
-        seen: dict[tuple[str, int], str] = {}
-        for mode, world in (("simulated", self.simulated), ("test", self.test), ("live", self.live)):
+        seen: dict[tuple[str, int], Mode] = {}
+        for mode, world in self.each():
             if not isinstance(world, PublicMode):
                 continue
             for key, endpoint in world.endpoints.items():
@@ -221,11 +246,8 @@ class Hosting(Closed):
     """Key in ``places.yaml``."""
 
     why: Text
-    refused: dict[Name, Text] = {}
-    """Places where a host of this venue must not stand, each with the reason."""
-
-    clouds_only: bool
-    """False where no order path exists from a cloud host (a cross-connect or extranet is needed)."""
+    cloud: bool
+    """Whether orders can be sent from a cloud host at all; if not, a cross-connect or extranet is needed."""
 
 
 class Credential(Closed):
@@ -234,16 +256,20 @@ class Credential(Closed):
     name: Key
     env: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]*$")]
     what: Text
-    when: dict[Key, str | int | bool] = {}
+    when: dict[Key, str | int | bool] = Field(default_factory=dict)
     """Needed only where the connector's settings have these values; empty: always."""
+
+    def needed(self, settings: Mapping[str, str | int | bool]) -> bool:
+        """Say whether a connector with `settings` reads this credential."""
+        return all(settings.get(key) == value for key, value in self.when.items())
 
 
 class Connector(Closed):
     """How the venue is spoken to, with the connector's settings and their defaults."""
 
     kind: Literal["library", "process"]
-    phase: Annotated[int, Field(ge=1, le=3)] | None = None
-    """The phase that brings the connector, where it is not the venue's own."""
+    built: bool
+    """False while the repository holds no connector for the venue: then nothing is planned for it."""
 
     settings: dict[Key, str | int | bool]
 
@@ -263,6 +289,8 @@ class RateLimit(Sourced):
     per_s: Annotated[Decimal, Field(gt=0)]
     scope: Literal["session", "address", "account", "signer", "firm", "connection"]
     beyond: Text
+    caps_orders: bool = False
+    """True: our own limit of messages a second may not exceed this one."""
 
 
 class Heartbeat(Sourced):
@@ -326,7 +354,7 @@ class GeographyQuestion(Sourced):
     """How a host asks the venue whether it is welcome where it stands."""
 
     endpoint: Key
-    """Key of an endpoint of every public mode that real hosts use."""
+    """Key of an endpoint of every public mode."""
 
     path: str = ""
     blocked_when: Text
@@ -337,15 +365,17 @@ class Geography(Sourced):
 
     rule: Text
     question: GeographyQuestion | None = None
-    refused_countries: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")], ...] = ()
+    refused_countries: tuple[Country, ...] = ()
     """Countries known to be refused for new orders; not the whole list."""
 
 
 class Latency(Closed):
-    """``direct``: microseconds over a cross-connect. ``regional``: same or neighbouring cloud region, up to a
-    few ms. ``remote``: through a broker's or an internet path, more than that."""
+    """How far the host is from the venue."""
 
     kind: Literal["direct", "regional", "remote"]
+    """``direct``: microseconds over a cross-connect. ``regional``: the same or the neighbouring cloud region.
+    ``remote``: through a broker or over a longer path."""
+
     rtt_ms: Fact[str]
 
 
@@ -435,23 +465,48 @@ class Venue(Closed):
     """Parameters by strategy (of ``strategies.yaml``); the first is run unless the stack names another."""
 
     @model_validator(mode="after")
-    def _parts_agree(self) -> Self:
+    def _connector_has_what_it_needs(self) -> Self:
         if self.connector.kind == "process" and self.number == 0:
             raise ValueError("number 0 gives no uid of its own; a process connector needs 1..9")
+        settings = self.connector.settings
         for credential in self.credentials:
             for key in credential.when:
-                if key not in self.connector.settings:
+                if key not in settings:
                     raise ValueError(
-                        f"credential {credential.name!r} depends on setting {key!r}, which connector.settings "
-                        f"has not (it has {', '.join(sorted(self.connector.settings))})"
+                        f"credential {credential.name!r} depends on setting {key!r}, which "
+                        f"connector.settings does not have (it has {', '.join(sorted(settings))})"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _region_can_be_asked_for(self) -> Self:
         question = self.geography.question
-        for mode in ("simulated", "live"):
-            world = self.modes.of(mode)
+        for mode, world in self.modes.each():
             if question and isinstance(world, PublicMode) and question.endpoint not in world.endpoints:
                 raise ValueError(
-                    f"geography.question.endpoint {question.endpoint!r} is no endpoint of {mode}"
+                    f"geography.question.endpoint {question.endpoint!r} is no endpoint of mode {mode}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _limits_are_ordered(self) -> Self:
+        caps = [limit.limit / limit.per_s for limit in self.rate_limits if limit.caps_orders]
+        looser: VenueLimits | None = None
+        for mode, world in self.modes.each():
+            if isinstance(world, AbsentMode):
+                continue
+            if mode != "simulated" and caps and world.limits.max_messages_per_s > min(caps):
+                raise ValueError(
+                    f"modes.{mode}.limits.max_messages_per_s {world.limits.max_messages_per_s} is more than "
+                    f"the venue's own {min(caps):.4g} a second"
+                )
+            for key in VenueLimits.model_fields:
+                if looser is not None and getattr(world.limits, key) > getattr(looser, key):
+                    raise ValueError(
+                        f"modes.{mode}.limits.{key} {getattr(world.limits, key)} is looser than "
+                        f"{getattr(looser, key)} in the mode before it; simulated >= test >= live"
+                    )
+            looser = world.limits
         return self
 
 
@@ -470,12 +525,23 @@ class Catalogue(Closed):
             other = owners.setdefault(venue.number, venue.name)
             if other != venue.name:
                 raise ValueError(f"number {venue.number} belongs to both {other!r} and {venue.name!r}")
-        sites: dict[int, str] = {}
+        networks: dict[int, str] = {}
         for key, place in self.places.items():
-            other = sites.setdefault(place.network_number, key)
-            if other != key:
+            if isinstance(place, Zone):
+                other = networks.setdefault(place.network_number, key)
+                if other != key:
+                    raise ValueError(
+                        f"network_number {place.network_number} belongs to both {other!r} and {key!r}: "
+                        "their networks would overlap"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _halls_are_near_zones(self) -> Self:
+        zones = [key for key, place in self.places.items() if isinstance(place, Zone)]
+        for key, place in self.places.items():
+            if isinstance(place, Hall) and place.nearest_zone not in zones:
                 raise ValueError(
-                    f"network_number {place.network_number} belongs to both {other!r} and {key!r}: "
-                    "their networks would overlap"
+                    f"nearest_zone {place.nearest_zone!r} of {key!r} is no zone: {', '.join(zones)}"
                 )
         return self

@@ -1,20 +1,24 @@
-"""From the catalogue and a stack's settings to a whole deployment plan. Pure: reads no file and asks nobody."""
+"""From the catalogue and a stack's settings to a whole deployment plan. Pure: no file, no network."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 
 from infra.catalogue.models import (
     AbsentMode,
     AssignedMode,
     Catalogue,
-    Place,
+    Hall,
     PublicMode,
     Venue,
+    Zone,
     checked_url,
 )
 from infra.plan import naming
 from infra.plan.addressing import host_address, network_of, subnet_of
+from infra.plan.check import crossed_worlds
 from infra.plan.cores import Demand, Topology, plan_cores, unisolated
 from infra.plan.cost import monthly_cost
 from infra.plan.egress import TIME_SERVER, host_rules
@@ -30,6 +34,7 @@ from infra.plan.model import (
     Environment,
     HostPlan,
     InstrumentPlan,
+    LimitsPlan,
     Mode,
     NetworkPlan,
     StrategyPlan,
@@ -61,22 +66,25 @@ def build_plan(catalogue: Catalogue, settings: StackSettings) -> DeploymentPlan:
         mode = wishes.mode_in(settings.mode)
         if mode == "absent":
             continue
-        place_key, place = _place(catalogue, venue, wishes, mode)
-        network = networks.setdefault(place_key, _network(place_key, place))
         connector = _connector(catalogue, settings, venue, wishes, mode)
+        key, place = _zone(catalogue, venue, wishes, mode)
+        site = _Site(
+            venue=venue,
+            place=place,
+            network=networks.setdefault(key, _network(key, place)),
+            connector=connector,
+            facts=instance_facts(wishes.instance_type or settings.instance_type),
+        )
         if wishes.hosts > 1 and mode != "simulated":
             raise PlanError(
-                f"venue {name}: {wishes.hosts} hosts in mode {mode} would trade one account from several engines; "
-                "set hosts to 1"
+                f"venue {name}: {wishes.hosts} hosts in mode {mode} would trade one account from several "
+                "engines; set hosts to 1"
             )
-        hosts.extend(
-            _host(settings, venue, wishes, connector, (network, place), tags, number)
-            for number in range(1, wishes.hosts + 1)
-        )
+        hosts.extend(_host(settings, site, tags, number) for number in range(1, wishes.hosts + 1))
     if not hosts:
         raise PlanError(f"stack {settings.stack}: no venue takes part in mode {settings.mode}")
     used = tuple(networks[key] for key in sorted(networks))
-    return DeploymentPlan(
+    plan = DeploymentPlan(
         stack=settings.stack,
         phase=settings.phase,
         mode=settings.mode,
@@ -86,6 +94,9 @@ def build_plan(catalogue: Catalogue, settings: StackSettings) -> DeploymentPlan:
         cost=monthly_cost(hosts, used),
         monthly_budget_usd=settings.monthly_budget_usd,
     )
+    if crossed := crossed_worlds(plan.hosts, catalogue, settings.stack):
+        raise PlanError("\n".join(crossed))
+    return plan
 
 
 def _venue(catalogue: Catalogue, settings: StackSettings, name: str) -> Venue:
@@ -96,47 +107,61 @@ def _venue(catalogue: Catalogue, settings: StackSettings, name: str) -> Venue:
         )
     if venue.phase > settings.phase:
         raise PlanError(
-            f"venue {name} belongs to phase {venue.phase}; stack {settings.stack} is phase {settings.phase}"
+            f"venue {name} is of phase {venue.phase}; stack {settings.stack} is of phase {settings.phase}"
         )
     return venue
 
 
-def _place(catalogue: Catalogue, venue: Venue, wishes: VenueSettings, mode: Mode) -> tuple[str, Place]:
+def _zone(catalogue: Catalogue, venue: Venue, wishes: VenueSettings, mode: Mode) -> tuple[str, Zone]:
     key = wishes.place or venue.hosting.place
     place = catalogue.places.get(key)
     if place is None:
         known = ", ".join(sorted(catalogue.places))
         raise PlanError(f"venue {venue.name}: place {key!r} is not in places.yaml; it has {known}")
-    if key in venue.hosting.refused and mode != "simulated":
-        raise PlanError(f"venue {venue.name} must not be traded from {key}: {venue.hosting.refused[key]}")
-    if not venue.hosting.clouds_only and mode != "simulated":
-        raise PlanError(f"venue {venue.name} has no order path from a cloud host: {venue.hosting.why}")
+    if isinstance(place, Hall):
+        raise PlanError(
+            f"venue {venue.name}: {key} is a colocation hall, and hosts of halls are not planned yet; "
+            f"the nearest zone is {place.nearest_zone}"
+            + ("" if venue.hosting.cloud else f", but {venue.hosting.why}")
+        )
+    if mode == "simulated":
+        return key, place
+    if not venue.hosting.cloud:
+        raise PlanError(f"venue {venue.name} cannot be traded from {key}: {venue.hosting.why}")
+    if place.country in venue.geography.refused_countries:
+        raise PlanError(
+            f"venue {venue.name} refuses hosts in {place.country}, where {key} is; the catalogue's choice is "
+            f"{venue.hosting.place}. {venue.geography.rule}"
+        )
     return key, place
 
 
-def _network(name: str, place: Place) -> NetworkPlan:
+def _network(name: str, place: Zone) -> NetworkPlan:
     cidr = network_of(place.network_number)
     return NetworkPlan(
         name=name, region=place.region, zone_id=place.zone_id, cidr=cidr, subnet=subnet_of(cidr)
     )
 
 
-def _host(
-    settings: StackSettings,
-    venue: Venue,
-    wishes: VenueSettings,
-    connector: ConnectorPlan,
-    where: tuple[NetworkPlan, Place],
-    tags: Mapping[str, str],
-    number: int,
-) -> HostPlan:
-    network, place = where
-    name = naming.host_name(venue.name, place.site, number)
-    facts = instance_facts(wishes.instance_type or settings.instance_type)
+@dataclass(frozen=True)
+class _Site:
+    """What a venue's hosts have in common."""
+
+    venue: Venue
+    place: Zone
+    network: NetworkPlan
+    connector: ConnectorPlan
+    facts: InstanceFacts
+
+
+def _host(settings: StackSettings, site: _Site, tags: Mapping[str, str], number: int) -> HostPlan:
+    venue, network, connector, facts = site.venue, site.network, site.connector, site.facts
+    name = naming.host_name(venue.name, site.place.site, number)
     environment = _environment(connector.mode, facts)
     if network.zone_id not in facts.zones:
         raise PlanError(
-            f"host {name}: {facts.name} is not offered in {network.zone_id}; it is in {', '.join(facts.zones)}"
+            f"host {name}: {facts.name} is not offered in {network.zone_id}; "
+            f"it is in {', '.join(facts.zones)}"
         )
     return HostPlan(
         name=name,
@@ -157,7 +182,7 @@ def _host(
         total_limits=total_limits([connector.limits]),
         egress=host_rules([connector], environment, network.region),
         clock=ClockPlan(servers=(str(TIME_SERVER),), bound_ms=_clock_bound(venue)),
-        tags=host_tags(dict(tags), name=name, venue=venue.name, role="engine", mode=connector.mode),
+        tags=host_tags(tags, name=name, venue=venue.name, role="engine", mode=connector.mode),
     )
 
 
@@ -216,6 +241,11 @@ def _clock_bound(venue: Venue) -> int:
 def _connector(
     catalogue: Catalogue, settings: StackSettings, venue: Venue, wishes: VenueSettings, mode: Mode
 ) -> ConnectorPlan:
+    if not venue.connector.built:
+        raise PlanError(
+            f"venue {venue.name}: the engine has no connector for it yet, so nothing can be deployed; "
+            f"leave it out of stack {settings.stack}"
+        )
     world = venue.modes.of(mode)
     if isinstance(world, AbsentMode):
         raise PlanError(
@@ -227,7 +257,7 @@ def _connector(
     unit = naming.connector_unit(venue.name) if process else naming.ENGINE_UNIT
     chosen = _settings(venue, wishes)
     instruments = _instruments(venue, wishes, mode, world)
-    tighter = {key: int(value) if key in _WHOLE else value for key, value in wishes.limits.items()}
+    limits = venue_limits(venue.name, world.limits, wishes.limits, tuple(i.symbol for i in instruments))
     return ConnectorPlan(
         venue=venue.name,
         mode=mode,
@@ -243,36 +273,31 @@ def _connector(
                 unit=unit,
             )
             for credential in venue.credentials
-            if all(chosen.get(key) == value for key, value in credential.when.items())
+            if credential.needed(chosen)
         ),
         instruments=instruments,
-        strategy=_strategy(catalogue, venue, wishes),
-        limits=venue_limits(venue.name, world.limits, tighter, tuple(i.symbol for i in instruments)),
+        strategy=_strategy(catalogue, venue, wishes, instruments, limits),
+        limits=limits,
     )
 
 
-_WHOLE = ("price_collar_bps", "max_open_orders", "max_messages_per_s")
-"""Limits that are counts."""
-
-
 def _endpoints(venue: Venue, wishes: VenueSettings, world: PublicMode | AssignedMode) -> dict[str, str]:
+    key_path = f"slipway:venues.{venue.name}.endpoints"
     if isinstance(world, PublicMode):
         if wishes.endpoints:
-            raise PlanError(
-                f"venue {venue.name} publishes its addresses; slipway:venues.{venue.name}.endpoints must be left out"
-            )
+            raise PlanError(f"venue {venue.name} publishes its addresses; {key_path} must be left out")
         return {key: endpoint.url for key, endpoint in world.endpoints.items() if endpoint.use == "connector"}
     if set(wishes.endpoints) != set(world.endpoints):
         wanted = "; ".join(f"{key}: {what}" for key, what in world.endpoints.items())
         raise PlanError(
-            f"venue {venue.name}: its addresses are assigned by {world.assigned_by}; give exactly these under "
-            f"slipway:venues.{venue.name}.endpoints: {wanted}"
+            f"venue {venue.name}: its addresses are assigned by {world.assigned_by}; "
+            f"{key_path} must give exactly these: {wanted}"
         )
     for key, url in wishes.endpoints.items():
         try:
             checked_url(url)
         except ValueError as error:
-            raise PlanError(f"venue {venue.name}: endpoint {key} is {url!r}; allowed is {error}") from None
+            raise PlanError(f"venue {venue.name}: {key_path}.{key} is {url!r}; allowed is {error}") from None
     return dict(wishes.endpoints)
 
 
@@ -292,12 +317,23 @@ def _instruments(
     instruments = world.instruments if wishes.instruments is None else wishes.instruments
     if not instruments:
         raise PlanError(
-            f"venue {venue.name}: nothing is named to trade in mode {mode}; set slipway:venues.{venue.name}.instruments"
+            f"venue {venue.name}: nothing is named to trade in mode {mode}; "
+            f"set slipway:venues.{venue.name}.instruments"
         )
+    symbols = [instrument.symbol for instrument in instruments]
+    for symbol in symbols:
+        if symbols.count(symbol) > 1:
+            raise PlanError(f"venue {venue.name}: instrument {symbol} is named twice")
     return instruments
 
 
-def _strategy(catalogue: Catalogue, venue: Venue, wishes: VenueSettings) -> StrategyPlan:
+def _strategy(
+    catalogue: Catalogue,
+    venue: Venue,
+    wishes: VenueSettings,
+    instruments: tuple[InstrumentPlan, ...],
+    limits: LimitsPlan,
+) -> StrategyPlan:
     name = wishes.strategy or next(iter(venue.strategies))
     if name not in venue.strategies:
         raise PlanError(f"venue {venue.name}: no strategy {name!r}; there are {', '.join(venue.strategies)}")
@@ -306,4 +342,23 @@ def _strategy(catalogue: Catalogue, venue: Venue, wishes: VenueSettings) -> Stra
         catalogue.strategies[name].check(parameters)
     except ValueError as error:
         raise PlanError(f"venue {venue.name}, strategy {name}: {error}") from None
+    if "quantity" in parameters:
+        _check_quantity(venue.name, Decimal(parameters["quantity"]), instruments, limits)
     return StrategyPlan(name=name, parameters=parameters)
+
+
+def _check_quantity(
+    venue: str, quantity: Decimal, instruments: tuple[InstrumentPlan, ...], limits: LimitsPlan
+) -> None:
+    """Refuse a strategy that could send no order: its engine would look alive and do nothing."""
+    if quantity > limits.max_order_quantity:
+        raise PlanError(
+            f"venue {venue}: the strategy's quantity {quantity} is above max_order_quantity "
+            f"{limits.max_order_quantity}, so every order would be refused"
+        )
+    for instrument in instruments:
+        if quantity % instrument.lot:
+            raise PlanError(
+                f"venue {venue}: the strategy's quantity {quantity} is no multiple of the lot "
+                f"{instrument.lot} of {instrument.symbol}"
+            )

@@ -29,7 +29,7 @@ class Topology:
     """The NUMA node that the network card hangs on."""
 
     numbering: Literal["split", "adjacent"] = "split"
-    """``split``: threads of core c are c, c + cores, … (x86 servers). ``adjacent``: c*threads, c*threads + 1, …"""
+    """``split``: core c is CPUs c, c + cores, … (x86 servers). ``adjacent``: 2c, 2c + 1 with two threads."""
 
     def __post_init__(self) -> None:
         if self.cpus < 1 or self.threads_per_core < 1 or self.numa_nodes < 1:
@@ -69,6 +69,10 @@ class Demand:
     connectors: int = 0
     watcher: bool = True
 
+    def __post_init__(self) -> None:
+        if self.engine < 1 or self.connectors < 0:
+            raise PlanError(f"{self}: a host that isolates has at least one engine core")
+
 
 def unisolated(cpus: int) -> CorePlan:
     """Return the plan of a host that pins nothing: every CPU is the kernel's to use."""
@@ -79,33 +83,17 @@ def unisolated(cpus: int) -> CorePlan:
 def plan_cores(topology: Topology, demand: Demand | None = None) -> CorePlan:
     """Return the core plan of a host that isolates, or raise PlanError with the reason it cannot.
 
-    Isolated cores are the highest of the card's NUMA node; everything that is not asked for stays with the kernel.
+    Isolated cores are the highest of the card's NUMA node; what is not asked for stays with the kernel.
     """
     demand = demand or Demand()
-    if demand.engine < 1:
-        raise PlanError("a host that isolates has at least one engine core")
     needed = demand.engine + demand.connectors
     if topology.cores < HOUSEKEEPING_CORES + needed:
         raise PlanError(_too_small(topology, needed))
-    near = list(topology.cores_of(topology.nic_node))
-    # The card's interrupts stay on its own node; on node 0 they share the cores that stay behind anyway.
-    stay = HOUSEKEEPING_CORES if topology.nic_node == 0 else 1
-    free = near[stay:] if len(near) > stay else []
-    if topology.nic_node != 0 and topology.cores - len(near) < HOUSEKEEPING_CORES - stay:
-        free = free[1:]
+    near = topology.cores_of(topology.nic_node)
+    free = near[_staying(topology) :]
     if len(free) < needed:
-        raise PlanError(
-            f"NUMA node {topology.nic_node}, where the network card is, has {len(near)} cores: {stay} for interrupts "
-            f"and the kernel and {needed} to isolate do not fit, and an engine on another node is slower; "
-            "take a larger type or a card on another node"
-        )
-    watcher = demand.watcher and len(free) > needed
-    taken = free[len(free) - needed - watcher :]
-    engine, connectors, spare = (
-        taken[: demand.engine],
-        taken[demand.engine : needed],
-        taken[needed:],
-    )
+        raise PlanError(_node_too_small(topology, len(near), needed))
+    taken = free[-(needed + 1) :] if demand.watcher and len(free) > needed else free[-needed:]
     isolated = {cpu for core in taken for cpu in topology.threads_of(core)}
     housekeeping = tuple(cpu for cpu in range(topology.cpus) if cpu not in isolated)
     near_cpus = {cpu for core in near for cpu in topology.threads_of(core)}
@@ -113,14 +101,25 @@ def plan_cores(topology: Topology, demand: Demand | None = None) -> CorePlan:
         cpus=topology.cpus,
         housekeeping=housekeeping,
         interrupts=tuple(cpu for cpu in housekeeping if cpu in near_cpus),
-        engine=_first_threads(topology, engine),
-        connectors=_first_threads(topology, connectors),
-        watcher=_first_threads(topology, spare),
+        engine=_first_threads(topology, taken[: demand.engine]),
+        connectors=_first_threads(topology, taken[demand.engine : needed]),
+        watcher=_first_threads(topology, taken[needed:]),
         isolated=tuple(sorted(isolated)),
     )
 
 
-def _first_threads(topology: Topology, cores: list[int]) -> tuple[int, ...]:
+def _staying(topology: Topology) -> int:
+    """Return how many cores of the card's node stay with the kernel.
+
+    On node 0 all that must; on another at least one, so that the card's interrupts need not leave it.
+    """
+    if topology.nic_node == 0:
+        return HOUSEKEEPING_CORES
+    elsewhere = topology.cores - len(topology.cores_of(topology.nic_node))
+    return max(1, HOUSEKEEPING_CORES - elsewhere)
+
+
+def _first_threads(topology: Topology, cores: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(topology.threads_of(core)[0] for core in cores)
 
 
@@ -130,7 +129,15 @@ def _too_small(topology: Topology, needed: int) -> str:
         f" ({topology.cores} cores of {threads} threads)" if threads > 1 else ""
     )
     return (
-        f"{what} cannot isolate: {HOUSEKEEPING_CORES} cores stay with the kernel, its interrupts and the kill path, "
-        f"and {needed} must be free of them, which makes {HOUSEKEEPING_CORES + needed} cores; "
+        f"{what} cannot isolate: {HOUSEKEEPING_CORES} cores stay with the kernel, its interrupts and the "
+        f"kill path, and {needed} must be free of them, which makes {HOUSEKEEPING_CORES + needed} cores; "
         "take a larger type or set isolation to off"
+    )
+
+
+def _node_too_small(topology: Topology, near: int, needed: int) -> str:
+    return (
+        f"NUMA node {topology.nic_node}, where the network card is, has {near} cores: "
+        f"{_staying(topology)} for the kernel and the card's interrupts and {needed} to isolate do not fit, and an engine on another "
+        "node is slower; take a larger type"
     )

@@ -1,4 +1,4 @@
-"""What a stack costs a month, from a static table; a price that is not in it is said to be unknown, not guessed."""
+"""What a stack costs a month, from a static table; a price that it lacks is called unknown, not guessed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from decimal import Decimal
 from infra.plan.model import CostLine, HostPlan, NetworkPlan
 
 HOURS = Decimal(730)
-ROOT_VOLUME_GIB = 30
+ROOT_VOLUME_GIB = 32
+"""Root volume of a host: base system, three engine releases and two weeks of journal."""
+
 _CENT = Decimal("0.01")
 
 

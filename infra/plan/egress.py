@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, ip_address
+from typing import Literal
 from urllib.parse import urlsplit
 
 from infra.catalogue.models import url_port
@@ -15,9 +16,14 @@ DNS_SERVER = IPv4Address("169.254.169.253")
 TIME_SERVER = IPv4Address("169.254.169.123")
 """The region's time service, as AWS has it and the lab too."""
 
+LOOPBACK = ("127.0.0.1", "localhost")
+"""A program beside the connector, such as a broker's gateway: never leaves the host, needs no rule."""
+
 METADATA_SERVER = IPv4Address("169.254.169.254")
 TIME_USER = "_chrony"
 ROOT = "root"
+
+_BOTH: tuple[Literal["udp", "tcp"], ...] = ("udp", "tcp")
 
 
 def venue_rules(connectors: Iterable[ConnectorPlan]) -> list[EgressRule]:
@@ -27,6 +33,8 @@ def venue_rules(connectors: Iterable[ConnectorPlan]) -> list[EgressRule]:
         for use, url in sorted(connector.endpoints.items()):
             host = urlsplit(url).hostname or ""
             port = url_port(url)
+            if host in LOOPBACK:
+                continue
             earlier = rules.get((connector.user, host, port))
             purpose = f"{connector.venue} {use}" if earlier is None else f"{earlier.purpose}, {use}"
             rules[(connector.user, host, port)] = _to(connector.user, host, port, purpose)
@@ -36,23 +44,15 @@ def venue_rules(connectors: Iterable[ConnectorPlan]) -> list[EgressRule]:
 def host_rules(
     connectors: Iterable[ConnectorPlan], environment: Environment, region: str
 ) -> tuple[EgressRule, ...]:
-    """Return all rules of a host: its venues, names for those who dial, time, and on AWS the way in for people."""
+    """Return all rules of a host: venues, names for those who dial, time; on AWS the way in for people."""
     venues = venue_rules(connectors)
     rules = list(venues)
     resolvers = sorted({rule.user for rule in venues if rule.hostname} | {ROOT})
-    for user in resolvers:
-        for protocol in ("udp", "tcp"):
-            rules.append(
-                EgressRule.model_validate(
-                    {
-                        "user": user,
-                        "protocol": protocol,
-                        "port": 53,
-                        "address": DNS_SERVER,
-                        "purpose": "names",
-                    }
-                )
-            )
+    rules.extend(
+        EgressRule(user=user, protocol=protocol, port=53, address=DNS_SERVER, purpose="names")
+        for user in resolvers
+        for protocol in _BOTH
+    )
     rules.append(EgressRule(user=TIME_USER, protocol="udp", port=123, address=TIME_SERVER, purpose="time"))
     if environment != "container":
         rules.append(

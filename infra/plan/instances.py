@@ -1,8 +1,8 @@
 """Static facts of the instance types that a stack may name.
 
-From AWS's own tables as shipped in moto 5.2.5: processors, threads, memory, and the zones that offer the type.
-``numa_nodes`` is not in those tables: one is assumed for small sizes, and where it is not known it is None, so
-that isolation is refused until somebody looks.
+From AWS's own tables as shipped in moto 5.2.5: processors, threads, memory, and the zones that offer the
+type. NUMA nodes are not in those tables: one is assumed for small sizes, and where nobody looked it is None,
+so that isolation is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _USE1_NOT_3 = ("use1-az1", "use1-az2", "use1-az4", "use1-az5", "use1-az6")
 
 @dataclass(frozen=True)
 class InstanceFacts:
-    """What a type is made of. `cpus` counts hardware threads as the type is launched by us."""
+    """What a type is made of."""
 
     name: str
     cores: int
@@ -71,6 +71,11 @@ INSTANCES = {
         _row("c8a.4xlarge", 16, 1, 32, _APNE1 + _EUW1_NOT_2 + _USE1_NOT_3),
         _row("m8azn.large", 2, 1, 8, _APNE1 + _EUW1 + _USE1_NOT_3),
         _row("m8azn.xlarge", 4, 1, 16, _APNE1 + _EUW1 + _USE1_NOT_3),
+        _row("m8azn.3xlarge", 12, 1, 48, _APNE1 + _EUW1 + _USE1_NOT_3),
+        _row("m8azn.metal-12xl", 48, 1, 192, _APNE1 + _EUW1 + _USE1_NOT_3, metal=True, numa=None),
+        _row("m8azn.metal-24xl", 96, 1, 384, _APNE1 + _EUW1 + _USE1_NOT_3, metal=True, numa=None),
+        _row("c7i.metal-24xl", 48, 2, 192, _APNE1 + _EUW1 + _EUW2 + _USE1_NOT_3, metal=True, numa=None),
+        _row("c8i.metal-48xl", 96, 2, 384, _APNE1 + _EUW1 + _EUW2 + _USE1_NOT_3, metal=True, numa=None),
     )
 }
 

@@ -15,12 +15,14 @@ def venue_limits(
     """Return the limits of `venue`; a stack may lower any of them and raise none."""
     values = defaults.model_dump()
     for key, value in tighter.items():
+        if isinstance(values[key], int) and value != int(value):
+            raise PlanError(f"venue {venue}: limit {key} {value} must be a whole number")
         if value > values[key]:
             raise PlanError(
                 f"venue {venue}: limit {key} {value} is looser than the catalogue's {values[key]}; "
                 f"lower it, or change infra/catalogue/venues/{venue}.yaml with a second pair of eyes"
             )
-        values[key] = value
+        values[key] = int(value) if isinstance(values[key], int) else value
     return LimitsPlan(instruments=instruments, **values)
 
 

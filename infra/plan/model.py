@@ -10,7 +10,7 @@ from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
 """A name of ours: lower case words joined by hyphens, as DNS labels allow."""
@@ -51,7 +51,7 @@ class CorePlan(Closed):
 
 
 class EgressRule(Closed):
-    """Leave to open connections to ``port`` of ``hostname`` (or of ``address``), given to one user of the host."""
+    """Leave for one user of the host to open connections to ``port`` of ``hostname`` or of ``address``."""
 
     user: str
     protocol: Literal["tcp", "udp"]
@@ -62,6 +62,12 @@ class EgressRule(Closed):
     """Addresses of which family the name may be resolved to; our networks carry IPv4 only."""
 
     purpose: str
+
+    @model_validator(mode="after")
+    def _one_destination(self) -> EgressRule:
+        if (self.hostname is None) == (self.address is None):
+            raise ValueError("an egress rule names a hostname or an address, and not both")
+        return self
 
 
 class CredentialPlan(Closed):
@@ -120,7 +126,7 @@ class ConnectorPlan(Closed):
     venue: Name
     mode: Mode
     kind: Literal["library", "process"]
-    """``library``: loaded by the engine through broker_interface.h. ``process``: own unit, own user, local socket."""
+    """``library``: loaded by the engine through broker_interface.h. ``process``: own unit and own user."""
 
     user: str
     unit: str

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal, get_origin
 import yaml
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from infra.catalogue.documents import read_document
+from infra.catalogue.documents import merged, read_document
 from infra.catalogue.errors import Fault, FileFaultsError, faults_of
 from infra.plan.addressing import HOSTS_PER_VENUE
+from infra.plan.errors import PlanError
 from infra.plan.model import Closed, InstrumentPlan, Mode, Name, VenueLimits
 from infra.plan.naming import PROJECT
 
@@ -24,28 +25,28 @@ STACKS_DIR = REPOSITORY / "stacks"
 _PREFIX = f"{PROJECT}:"
 
 
-class SettingsError(FileFaultsError):
+class SettingsError(FileFaultsError, PlanError):
     """A stack's settings are bad; the text names the file, each key, what was found and what is allowed."""
 
 
 class VenueSettings(Closed):
     """One venue in a stack. Everything may be left out; then the catalogue decides."""
 
-    modes: dict[Literal["test", "live"], Literal["test", "live", "absent"]] = {}
-    """What this venue runs in when the stack runs in the key: ``{test: absent}`` leaves it out of a test stack.
-    There is no way in or out of ``simulated``: the lab is never mixed with a real venue."""
+    modes: dict[Literal["test", "live"], Literal["test", "live", "absent"]] = Field(default_factory=dict)
+    """What this venue runs in while the stack runs in the key: ``{test: absent}`` leaves it out of a test
+    stack. Nothing leads into or out of ``simulated``: the lab is never mixed with a real venue."""
 
     place: Name | None = None
     instance_type: str | None = None
     hosts: Annotated[int, Field(ge=1, le=HOSTS_PER_VENUE)] = 1
     strategy: str | None = None
-    parameters: dict[str, str | int] = {}
+    parameters: dict[str, str | int] = Field(default_factory=dict)
     instruments: tuple[InstrumentPlan, ...] | None = None
-    settings: dict[str, str | int | bool] = {}
-    limits: dict[str, Annotated[Decimal, Field(gt=0)]] = {}
+    settings: dict[str, str | int | bool] = Field(default_factory=dict)
+    limits: dict[str, Annotated[Decimal, Field(gt=0)]] = Field(default_factory=dict)
     """Limits that are tighter than the catalogue's."""
 
-    endpoints: dict[str, str] = {}
+    endpoints: dict[str, str] = Field(default_factory=dict)
     """Addresses that the venue assigned to us, where it publishes none."""
 
     @model_validator(mode="after")
@@ -63,9 +64,9 @@ class VenueSettings(Closed):
 class CloudSettings(Closed):
     """What the Pulumi program needs beside the plan: the owner's account and keys. None of it is a secret."""
 
-    public_key: Annotated[str, StringConstraints(pattern=r"^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/=]+( .*)?$")] | None = (
-        None
-    )
+    public_key: (
+        Annotated[str, StringConstraints(pattern=r"^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/=]+( .*)?$")] | None
+    ) = None
     """The operators' login key, in OpenSSH's one-line form (``ssh-ed25519 AAAA… name``)."""
 
     account: Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")] | None = None
@@ -77,7 +78,7 @@ class CloudSettings(Closed):
     notify: tuple[str, ...] = ()
     """E-mail addresses that budget warnings go to."""
 
-    alarm_topics: dict[str, str] = {}
+    alarm_topics: dict[str, str] = Field(default_factory=dict)
     """By region: the ARN of the SNS topic that host alarms go to."""
 
 
@@ -95,7 +96,9 @@ class StackSettings(CloudSettings):
     isolation: Literal["on", "off"] = "on"
     """Whether hosts that can isolate CPUs do; the lab's containers never can."""
 
-    images: dict[str, Annotated[str, StringConstraints(pattern=r"^ami-[0-9a-f]{8,17}$")]] = {}
+    images: dict[str, Annotated[str, StringConstraints(pattern=r"^ami-[0-9a-f]{8,17}$")]] = Field(
+        default_factory=dict
+    )
     """Pinned machine image by region, for every region with real hosts."""
 
 
@@ -112,19 +115,22 @@ def settings_from_mapping(
 
 def load_settings(
     stack: str,
-    mode: Mode | None = None,
+    mode: str | None = None,
     *,
     overrides: Mapping[str, Any] | None = None,
     directory: Path = STACKS_DIR,
 ) -> StackSettings:
-    """Read ``Pulumi.<stack>.yaml`` of `directory`, lay `overrides` over it (mappings are merged), then `mode`."""
+    """Read ``Pulumi.<stack>.yaml`` of `directory`; lay `overrides` (merged), then `mode` over it.
+
+    Raises SettingsError naming the file, each bad key, what was found and what is allowed.
+    """
     path = directory / f"Pulumi.{stack}.yaml"
     document, root = read_document(path, SettingsError)
     config = document.get("config")
     if not isinstance(config, dict):
         raise SettingsError(path, [Fault("config", repr(config), "a mapping of keys such as slipway:mode")])
     wishes = _own_keys(config)
-    wishes = _merged(wishes, _own_keys(overrides or {}))
+    wishes = merged(wishes, _own_keys(overrides or {}))
     if mode is not None:
         wishes["mode"] = mode
     tree = next((value for key, value in root.value if key.value == "config"), None)
@@ -164,16 +170,6 @@ def _decoded(name: str, value: Any) -> Any:
         return json.loads(value)
     except json.JSONDecodeError:
         return value
-
-
-def _merged(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        lower = merged.get(key)
-        merged[key] = (
-            _merged(lower, value) if isinstance(lower, dict) and isinstance(value, Mapping) else value
-        )
-    return merged
 
 
 def _unprefixed(tree: yaml.Node | None) -> yaml.Node | None:

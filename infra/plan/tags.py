@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from infra.plan.model import Mode
 from infra.plan.naming import PROJECT
 
@@ -19,6 +21,6 @@ def stack_tags(*, stack: str, phase: int, mode: Mode, owner: str, cost_center: s
     }
 
 
-def host_tags(stack: dict[str, str], *, name: str, venue: str, role: str, mode: Mode) -> dict[str, str]:
+def host_tags(stack: Mapping[str, str], *, name: str, venue: str, role: str, mode: Mode) -> dict[str, str]:
     """Return a host's tags: the stack's, its own name, and the mode of its venue."""
     return {**stack, "Environment": mode, "Name": name, "Venue": venue, "Role": role}
