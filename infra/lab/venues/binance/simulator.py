@@ -190,7 +190,7 @@ class BinanceSimulator:
             },
             "flat": {account.name: self.record.flatness(account.name) for account in accounts},
             "counters": counters,
-            "totals": _totals(counters),
+            "totals": admin.totals(counters),
             "balances": {
                 account.name: {
                     asset: {"free": format_e8(balance.free), "locked": format_e8(balance.locked)}
@@ -278,11 +278,3 @@ class BinanceSimulator:
             raise ValueError("an account needs a name")
         self._exchange.add_account(account)
         self._keys.add(account)
-
-
-def _totals(counters: dict[str, dict[str, int]]) -> dict[str, int]:
-    totals: dict[str, int] = {}
-    for counts in counters.values():
-        for name, number in counts.items():
-            totals[name] = totals.get(name, 0) + number
-    return totals

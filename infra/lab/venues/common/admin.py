@@ -73,6 +73,15 @@ def application(venue: Administered) -> web.Application:
     return app
 
 
+def totals(counters: dict[str, dict[str, int]]) -> dict[str, int]:
+    """Return the counters of all accounts, summed by name."""
+    sums: dict[str, int] = {}
+    for counts in counters.values():
+        for name, number in counts.items():
+            sums[name] = sums.get(name, 0) + number
+    return sums
+
+
 async def _object(request: web.Request) -> dict[str, Any]:
     document = json.loads(await request.text() or "{}")
     if not isinstance(document, dict):

@@ -1,4 +1,4 @@
-"""A client's WebSocket as the venue holds it: written by its own task, pinged, and closed when its time is over."""
+"""A client's WebSocket as the venue holds it: written by its own task, pinged, closed when its time is over."""
 
 from __future__ import annotations
 
@@ -20,12 +20,18 @@ _numbers = count(1)
 
 @dataclass(frozen=True, slots=True)
 class SocketRules:
-    """What a venue does to a socket: times in seconds; 0 pings or 0 inbound messages mean no such rule."""
+    """What a venue does to a socket: times in seconds; 0 means no such rule (except for ``life``)."""
 
     ping_every: float = 0
     pong_within: float = 60
     life: float = 86_400
     inbound_per_second: int = 0
+    speak_within: float = 0
+    """Time for the client's first text message."""
+
+    silence: float = 0
+    """Longest time between two text messages of the client."""
+
     backlog: int = 20_000
 
 
@@ -46,6 +52,7 @@ class ClientSocket:
         self._out: asyncio.Queue[str | tuple[int, str]] = asyncio.Queue(rules.backlog)
         self._pong = asyncio.Event()
         self._inbound: list[float] = []
+        self._heard: float | None = None
         self._closing = False
 
     def document(self) -> dict[str, Any]:
@@ -92,6 +99,8 @@ class ClientSocket:
             "connect", self.account, connection=self.number, socket=self.kind, address=self.address
         )
         tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._expire())]
+        if self._rules.speak_within or self._rules.silence:
+            tasks.append(asyncio.create_task(self._listen_for_silence()))
         if self._rules.ping_every:
             tasks.append(asyncio.create_task(self._ping()))
         try:
@@ -122,6 +131,7 @@ class ClientSocket:
             elif message.type is WSMsgType.PING:
                 await self._ws.pong(message.data)
             elif message.type is WSMsgType.TEXT and not self._closing:
+                self._heard = time.monotonic()
                 await on_text(message.data)
 
     def _too_fast(self) -> bool:
@@ -150,6 +160,16 @@ class ClientSocket:
                 self.close(WSCloseCode.POLICY_VIOLATION, "Pong timeout")
                 return
             await self._ws.ping(str(time.time_ns() // 1_000_000).encode())
+
+    async def _listen_for_silence(self) -> None:
+        began = time.monotonic()
+        while True:
+            limit = self._rules.speak_within if self._heard is None else self._rules.silence
+            left = (self._heard or began) + limit - time.monotonic()
+            if limit and left <= 0:
+                self.close(WSCloseCode.POLICY_VIOLATION, "client is silent")
+                return
+            await asyncio.sleep(min(left, 1) if limit else 1)
 
     async def _expire(self) -> None:
         await asyncio.sleep(self._rules.life)
