@@ -46,7 +46,9 @@ class BinanceAccount(Closed):
 
     name: Annotated[str, StringConstraints(min_length=1)]
     keys: tuple[ApiKey, ...] = ()
-    balances: dict[str, Decimal] = {"BTC": Decimal(10), "USDT": Decimal(1_000_000)}
+    balances: dict[str, Decimal] = Field(
+        default_factory=lambda: {"BTC": Decimal(10), "USDT": Decimal(1_000_000)}
+    )
 
 
 class BinanceInstrument(Closed):
@@ -114,5 +116,5 @@ class BinanceConfig(ServerConfig):
     blocked_addresses: tuple[IPv4Network, ...] = ()
     """Source addresses that get 451, as those of restricted countries do."""
 
-    hosts: dict[str, tuple[Literal["rest", "ws_api", "streams"], ...]] = {}
+    hosts: dict[str, tuple[Literal["rest", "ws_api", "streams"], ...]] = Field(default_factory=dict)
     """What each host name serves (by the Host header); a name that is not here serves everything."""

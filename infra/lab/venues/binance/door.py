@@ -37,6 +37,7 @@ class Door:
     def __init__(
         self,
         exchange: Exchange,
+        *,
         keys: Keys,
         limits: RateLimits,
         clock: VenueClock,
@@ -87,8 +88,8 @@ class Door:
                 await asyncio.sleep(delay.ms / 1000)
             if window is not None:
                 window.check_matching(self.clock.us())
-            if operation.places_order and (fault := self.faults.get(RejectOrders)) is not None:
-                raise ApiError(400, fault.code, fault.message)
+            if operation.places_order:
+                self._reject_by_fault()
             account = self.exchange.accounts[identity.account] if identity else None
             call = Call(self.exchange, self.limits, self.clock, request.parameters, account)
             result = operation.answer(call)
@@ -96,6 +97,11 @@ class Door:
             self._record_refusal(request, identity, error)
             raise
         return result, identity.account if identity and operation.places_order else None
+
+    def _reject_by_fault(self) -> None:
+        fault = self.faults.get(RejectOrders)
+        if fault is not None:
+            raise ApiError(400, fault.code, fault.message)
 
     def _record_refusal(self, request: Request, identity: Identity | None, error: ApiError) -> None:
         names = ("newClientOrderId", "origClientOrderId")

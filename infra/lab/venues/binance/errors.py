@@ -16,7 +16,7 @@ class ApiError(Exception):
         self.retry_after_ms = retry_after_ms
 
     def document(self) -> dict[str, Any]:
-        """The body of the answer."""
+        """Return the body of the answer."""
         return {"code": self.code, "msg": self.message}
 
 
@@ -26,7 +26,7 @@ def bad_key_format() -> ApiError:
 
 
 def bad_key() -> ApiError:
-    """-2015: the key is unknown, used from elsewhere, or lacks the permission; the venue does not say which."""
+    """-2015: an unknown key, a foreign address or a missing permission; the venue does not say which."""
     return ApiError(401, -2015, "Invalid API-key, IP, or permissions for action.")
 
 

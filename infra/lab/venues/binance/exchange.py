@@ -44,7 +44,7 @@ class Account:
     updated_ms: int = 0
 
     def position(self, assets: Sequence[str], now_ms: int) -> dict[str, Any]:
-        """The ``outboundAccountPosition`` event for some assets."""
+        """Return the ``outboundAccountPosition`` event for some assets."""
         return {
             "e": "outboundAccountPosition",
             "E": now_ms,
@@ -74,7 +74,7 @@ class Listing:
         return self.rules.instrument
 
     def reference(self) -> int:
-        """The last price, or the mid before any trade."""
+        """Return the last price, or the mid before any trade."""
         return self.book.last_price_e8 or self.market.mid_e8
 
 
@@ -86,6 +86,7 @@ class Exchange:
         config: BinanceConfig,
         clock: VenueClock,
         record: EventRecord,
+        *,
         limits: RateLimits,
         publish: Callable[[str, dict[str, Any]], None],
         traded: Callable[[str, Fill[SpotOrder]], None],
@@ -170,9 +171,11 @@ class Exchange:
             if quote_quantity_e8:
                 quantity_e8 = book.quantity_for(side, quote_quantity_e8)
                 quantity_e8 -= quantity_e8 % listing.rules.lot
-            listing.rules.check_market(quantity_e8, listing.reference(), open_here)
+            listing.rules.check_market(quantity_e8, reference=listing.reference(), open_orders=open_here)
         else:
-            listing.rules.check_limit(side, price_e8, quantity_e8, listing.reference(), open_here)
+            listing.rules.check_limit(
+                price_e8, quantity_e8, reference=listing.reference(), open_orders=open_here
+            )
         if (
             client_id is not None
             and (known := account.by_client_id.get(client_id))
@@ -373,7 +376,7 @@ class Exchange:
         return order
 
     def open_orders(self, account: Account, symbol: str | None) -> list[SpotOrder]:
-        """The account's open orders, of one symbol or of all, oldest first."""
+        """Return the account's open orders, of one symbol or of all, oldest first."""
         return [order for order in account.open.values() if symbol in {None, order.symbol}]
 
     def fees(self) -> tuple[Decimal, Decimal]:

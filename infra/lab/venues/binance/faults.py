@@ -18,7 +18,7 @@ class ClockOffset(Closed):
 
 
 class HttpStatus(Closed):
-    """REST answers this status with an empty-handed error; the order of a POST is placed all the same if ``after``."""
+    """REST answers this status; with ``after`` the request was carried out all the same."""
 
     status: Annotated[int, Field(ge=400, le=599)]
     retry_after: int | None = None

@@ -111,7 +111,7 @@ class RateLimits:
         return ten, day
 
     def definitions(self) -> list[dict[str, Any]]:
-        """The ``rateLimits`` of exchangeInfo."""
+        """Return the ``rateLimits`` of exchangeInfo."""
         return [
             _limit("REQUEST_WEIGHT", "MINUTE", 1, self.limits.weight_per_minute),
             _limit("ORDERS", "SECOND", 10, self.limits.orders_per_10s),
@@ -120,7 +120,7 @@ class RateLimits:
         ]
 
     def usage(self, address: str, account: str | None) -> list[dict[str, Any]]:
-        """The ``rateLimits`` of a WebSocket reply; the orders' lines for who placed one."""
+        """Return the ``rateLimits`` of a WebSocket reply; the orders' lines for who placed one."""
         lines: list[dict[str, Any]] = []
         if account is not None:
             ten, day = self.orders(account)
@@ -132,7 +132,7 @@ class RateLimits:
         return [*lines, weight | {"count": self.weight(address)}]
 
     def headers(self, address: str, account: str | None) -> dict[str, str]:
-        """The headers of a REST reply; the orders' ones for who placed one."""
+        """Return the headers of a REST reply; the orders' ones for who placed one."""
         used = str(self.weight(address))
         headers = {"x-mbx-used-weight": used, "x-mbx-used-weight-1m": used}
         if account is not None:

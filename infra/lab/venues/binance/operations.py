@@ -56,21 +56,21 @@ class Call:
         return self.account
 
     def text(self, name: str) -> str | None:
-        """A parameter, or None if it was not sent; -1105 if it is empty."""
+        """Return a parameter, or None if it was not sent; -1105 if it is empty."""
         value = self.parameters.get(name)
         if value == "":
             raise ApiError(400, -1105, f"Parameter '{name}' was empty.")
         return value
 
     def needed(self, name: str) -> str:
-        """A parameter that must be there; -1102 if it is not."""
+        """Return a parameter that must be there; -1102 if it is not."""
         value = self.parameters.get(name)
         if not value:
             raise errors.missing(name)
         return value
 
     def amount(self, name: str) -> int | None:
-        """A decimal parameter in units of 1e-8; -1100 for other characters, -1111 for more than 8 decimals."""
+        """Return a decimal parameter in units of 1e-8; -1100 for no decimal, -1111 for over 8 decimals."""
         text = self.text(name)
         if text is None:
             return None
@@ -82,7 +82,7 @@ class Call:
             raise ApiError(400, -1111, f"Parameter '{name}' has too much precision.") from None
 
     def whole(self, name: str) -> int | None:
-        """A whole-number parameter."""
+        """Return a whole-number parameter."""
         text = self.text(name)
         if text is None:
             return None
@@ -91,14 +91,14 @@ class Call:
         return int(text)
 
     def client_id(self, name: str) -> str | None:
-        """A client order id."""
+        """Return a client order id."""
         text = self.text(name)
         if text is not None and not re.fullmatch(CLIENT_ID_FORM, text, re.ASCII):
             raise errors.illegal(name, CLIENT_ID_FORM)
         return text
 
     def listing(self) -> Listing:
-        """The listing of the parameter ``symbol``; -1100 for a malformed one, -1121 for an unknown one."""
+        """Return the listing of ``symbol``; -1100 for a malformed one, -1121 for an unknown one."""
         symbol = self.needed("symbol")
         if not re.fullmatch(r"[\w.\-&]{1,50}", symbol) or symbol != symbol.upper():
             raise errors.illegal("symbol", SYMBOL_FORM)
@@ -116,7 +116,7 @@ class Operation:
     places_order: bool = False
 
     def weigh(self, parameters: Mapping[str, str]) -> int:
-        """The weight of a request with these parameters."""
+        """Return the weight of a request with these parameters."""
         return self.weight if isinstance(self.weight, int) else self.weight(parameters)
 
     def check_parameters(self, parameters: Mapping[str, str]) -> None:
@@ -124,8 +124,8 @@ class Operation:
         known = self.parameters | (TIME_PARAMETERS if self.permission else frozenset())
         read = sum(name in known for name in parameters)
         if read != len(parameters):
-            text = f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{len(parameters)}'."
-            raise ApiError(400, -1104, text)
+            counts = f"read '{read}' parameter(s) but was sent '{len(parameters)}'."
+            raise ApiError(400, -1104, f"Not all sent parameters were read; {counts}")
 
 
 def _ping(_call: Call) -> Any:
@@ -196,40 +196,49 @@ def _order(call: Call, *, test: bool) -> SpotOrder:
         raise ApiError(400, -1116, "Invalid orderType.")
     if (mode := call.text("selfTradePreventionMode")) not in {None, "NONE"}:
         raise ApiError(400, -1130, f"Data sent for parameter 'selfTradePreventionMode' is not valid: {mode}")
-    price, quantity, quote = call.amount("price"), call.amount("quantity"), call.amount("quoteOrderQty")
-    lasting = call.text("timeInForce")
-    if kind == "LIMIT":
-        lasting = call.needed("timeInForce")
-        if lasting not in {"GTC", "IOC", "FOK"}:
-            raise ApiError(400, -1115, "Invalid timeInForce.")
-    elif lasting is not None:
-        raise ApiError(400, -1106, "Parameter 'timeInForce' sent when not required.")
-    if kind == "MARKET":
-        if price is not None:
-            raise ApiError(400, -1106, "Parameter 'price' sent when not required.")
-        if quantity is None and quote is None:
-            raise ApiError(
-                400, -1102, "Param 'quantity' or 'quoteOrderQty' must be sent, but both were empty/null!"
-            )
-        if quantity is not None and quote is not None:
-            raise ApiError(400, -1128, "Combination of optional parameters invalid.")
-    else:
-        for name in ("quantity", "price"):
-            call.needed(name)
-        if quote is not None:
-            raise ApiError(400, -1106, "Parameter 'quoteOrderQty' sent when not required.")
+    lasting = _lasting(call, kind)
+    price, quantity, quote = _amounts(call, kind)
     return call.exchange.place(
         call.owner,
         listing,
         side=Side(side),
         kind=kind,
-        time_in_force=lasting or "GTC",
-        price_e8=price or 0,
-        quantity_e8=quantity or 0,
-        quote_quantity_e8=quote or 0,
+        time_in_force=lasting,
+        price_e8=price,
+        quantity_e8=quantity,
+        quote_quantity_e8=quote,
         client_id=call.client_id("newClientOrderId"),
         test=test,
     )
+
+
+def _lasting(call: Call, kind: str) -> str:
+    """Return the time in force; only LIMIT orders have one to choose."""
+    if kind != "LIMIT":
+        if call.text("timeInForce") is not None:
+            raise ApiError(400, -1106, "Parameter 'timeInForce' sent when not required.")
+        return "GTC"
+    lasting = call.needed("timeInForce")
+    if lasting not in {"GTC", "IOC", "FOK"}:
+        raise ApiError(400, -1115, "Invalid timeInForce.")
+    return lasting
+
+
+def _amounts(call: Call, kind: str) -> tuple[int, int, int]:
+    """Return price, quantity and quote quantity, 0 for what this type of order does not take."""
+    unwanted = "price" if kind == "MARKET" else "quoteOrderQty"
+    if call.text(unwanted) is not None:
+        raise ApiError(400, -1106, f"Parameter '{unwanted}' sent when not required.")
+    quantity, quote = call.amount("quantity"), call.amount("quoteOrderQty")
+    if kind != "MARKET":
+        for name in ("quantity", "price"):
+            call.needed(name)
+    elif quantity is None and quote is None:
+        text = "Param 'quantity' or 'quoteOrderQty' must be sent, but both were empty/null!"
+        raise ApiError(400, -1102, text)
+    elif quantity is not None and quote is not None:
+        raise ApiError(400, -1128, "Combination of optional parameters invalid.")
+    return call.amount("price") or 0, quantity or 0, quote or 0
 
 
 def _place(call: Call) -> Any:

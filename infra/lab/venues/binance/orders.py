@@ -40,7 +40,7 @@ class SpotOrder(Order):
     trades: list[Trade] = field(default_factory=list)
 
     def placed(self, response: ResponseType) -> dict[str, Any]:
-        """The reply to its placement."""
+        """Return the reply to its placement."""
         reply: dict[str, Any] = {
             "symbol": self.symbol,
             "orderId": self.number,
@@ -65,7 +65,7 @@ class SpotOrder(Order):
         return reply
 
     def canceled(self, new_client_id: str) -> dict[str, Any]:
-        """The reply to its cancellation, which gives it a new client id."""
+        """Return the reply to its cancellation, which gives it a new client id."""
         return {
             "symbol": self.symbol,
             "origClientOrderId": self.client_id,
@@ -78,7 +78,7 @@ class SpotOrder(Order):
         }
 
     def queried(self) -> dict[str, Any]:
-        """The reply to a question about it."""
+        """Return the reply to a question about it."""
         return {
             "symbol": self.symbol,
             "orderId": self.number,
@@ -121,7 +121,7 @@ class SpotOrder(Order):
         filled_e8: int | None = None,
         spent_e8: int | None = None,
     ) -> dict[str, Any]:
-        """The ``executionReport`` of one change; ``filled_e8`` and ``spent_e8`` as they were then."""
+        """Return the ``executionReport`` of one change; ``filled_e8`` and ``spent_e8`` as they were then."""
         event: dict[str, Any] = {
             "e": "executionReport",
             "E": self.updated_ms,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Any
 from urllib.parse import unquote_plus
 from uuid import uuid4
 
@@ -25,7 +24,7 @@ RESTRICTED = (
 
 
 def restricted_response() -> web.Response:
-    """The 451 of a restricted country."""
+    """Return the 451 of a restricted country."""
     return web.json_response({"code": 0, "msg": RESTRICTED}, status=451)
 
 
@@ -108,10 +107,10 @@ def _unknown(request: web.Request) -> web.Response:
 
 def _failed(fault: HttpStatus) -> web.Response:
     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-    document: dict[str, Any] = {
-        "code": -1007 if fault.status >= 500 else -1000,
-        "msg": "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
-        if fault.status >= 500
-        else "An unknown error occurred while processing the request.",
-    }
-    return web.json_response(document, status=fault.status, headers=headers)
+    code, text = -1000, "An unknown error occurred while processing the request."
+    if fault.status >= 500:
+        code = -1007
+        text = (
+            "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
+        )
+    return web.json_response({"code": code, "msg": text}, status=fault.status, headers=headers)

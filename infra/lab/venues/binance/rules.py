@@ -6,7 +6,6 @@ from typing import Any
 
 from infra.lab.venues.binance.config import BinanceInstrument
 from infra.lab.venues.binance.errors import filtered
-from infra.lab.venues.common.book import Side
 from infra.lab.venues.common.fixed import decimal_e8, format_e8, multiply_e8
 
 ORDER_TYPES = ("LIMIT", "LIMIT_MAKER", "MARKET")
@@ -27,7 +26,7 @@ class Rules:
         self.min_notional = decimal_e8(instrument.min_notional)
         self.max_notional = decimal_e8(instrument.max_notional)
 
-    def check_limit(self, side: Side, price: int, quantity: int, reference: int, open_orders: int) -> None:
+    def check_limit(self, price: int, quantity: int, *, reference: int, open_orders: int) -> None:
         """Refuse (-1013) a limit order that breaks a filter; ``reference`` is the last price."""
         if not self.min_price <= price <= self.max_price or price % self.tick:
             raise filtered("PRICE_FILTER")
@@ -37,9 +36,8 @@ class Rules:
         self._check_lot(quantity)
         self._check_notional(multiply_e8(price, quantity))
         self._check_count(open_orders)
-        del side
 
-    def check_market(self, quantity: int, reference: int, open_orders: int) -> None:
+    def check_market(self, quantity: int, *, reference: int, open_orders: int) -> None:
         """Refuse (-1013) a market order that breaks a filter."""
         self._check_lot(quantity)
         if quantity > self.max_market_quantity:
@@ -64,7 +62,7 @@ class Rules:
             raise filtered("MAX_NUM_ORDERS")
 
     def document(self) -> dict[str, Any]:
-        """The symbol's entry in exchangeInfo."""
+        """Return the symbol's entry in exchangeInfo."""
         instrument = self.instrument
         up, down = (format_e8(decimal_e8(value), 4) for value in (instrument.price_up, instrument.price_down))
         return {

@@ -50,14 +50,21 @@ class BinanceSimulator:
             config,
             self._clock,
             self.record,
-            self._limits,
-            lambda account, event: self._pending.append((account, event)),
-            lambda symbol, fill: self._feed.traded(symbol, fill),
+            limits=self._limits,
+            publish=lambda account, event: self._pending.append((account, event)),
+            traded=lambda symbol, fill: self._feed.traded(symbol, fill),  # noqa: PLW0108 - made below
         )
         self._feed = Feed(self._exchange, self._clock, self._clients)
         for account in config.accounts:
             self._keys.add(account)
-        self._door = Door(self._exchange, self._keys, self._limits, self._clock, self.record, self.faults)
+        self._door = Door(
+            self._exchange,
+            keys=self._keys,
+            limits=self._limits,
+            clock=self._clock,
+            record=self.record,
+            faults=self.faults,
+        )
         self._rest = RestFrontEnd(self._door, self._flush)
 
     def public(self) -> web.Application:
@@ -71,7 +78,7 @@ class BinanceSimulator:
         return app
 
     def admin(self) -> web.Application:
-        """The lab's endpoints."""
+        """Return the lab's endpoints."""
         return admin.application(self)
 
     async def run(self) -> None:

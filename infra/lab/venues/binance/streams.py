@@ -14,7 +14,7 @@ from infra.lab.venues.common.fixed import format_e8
 from infra.lab.venues.common.sockets import ClientSocket
 
 MAX_STREAMS = 1024
-METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
+METHODS = ("`SUBSCRIBE`", "`UNSUBSCRIBE`", "`LIST_SUBSCRIPTIONS`", "`SET_PROPERTY`", "`GET_PROPERTY`")
 
 
 class StreamClient:
@@ -38,20 +38,20 @@ class StreamClient:
         try:
             request = json.loads(text)
         except ValueError as error:
-            return {"code": 3, "msg": f"Invalid JSON: expected value at line 1 column 1 ({error})"}
+            return {"code": 3, "msg": f"Invalid JSON: {error}"}
         if not isinstance(request, dict) or "method" not in request:
-            return {"code": 2, "msg": f"Invalid request: missing field `method` at line 1 column {len(text)}"}
+            return _invalid(f"missing field `method` at line 1 column {len(text)}")
         number, method, parameters = request.get("id"), request["method"], request.get("params", [])
         if "id" not in request or not isinstance(number, int | str | None):
-            return {"code": 2, "msg": "Invalid request: request ID must be an unsigned integer"}
-        if method not in METHODS:
-            known = ", ".join(f"`{name}`" for name in METHODS)
-            return {"code": 2, "msg": f"Invalid request: unknown variant {method}, expected one of {known}"}
-        if method == "LIST_SUBSCRIPTIONS":
-            return {"result": list(self.streams), "id": number}
-        if method in {"SUBSCRIBE", "UNSUBSCRIBE"}:
-            return self._change(method, parameters, number)
-        return self._property(method, parameters, number)
+            return _invalid("request ID must be an unsigned integer")
+        match method:
+            case "LIST_SUBSCRIPTIONS":
+                return {"result": list(self.streams), "id": number}
+            case "SUBSCRIBE" | "UNSUBSCRIBE":
+                return self._change(method, parameters, number)
+            case "SET_PROPERTY" | "GET_PROPERTY":
+                return self._property(method, parameters, number)
+        return _invalid(f"unknown variant {method}, expected one of {', '.join(METHODS)}")
 
     def _change(self, method: str, parameters: Any, number: Any) -> dict[str, Any]:
         if not isinstance(parameters, list) or not all(isinstance(name, str) for name in parameters):
@@ -64,14 +64,14 @@ class StreamClient:
             for name in parameters:
                 self.streams.pop(name, None)
         elif len(self.streams | dict.fromkeys(parameters)) > MAX_STREAMS:
-            return {"code": 2, "msg": f"Invalid request: more than {MAX_STREAMS} streams", "id": number}
+            return _invalid(f"more than {MAX_STREAMS} streams")
         else:
             self.streams |= dict.fromkeys(parameters)
         return {"result": None, "id": number}
 
     def _property(self, method: str, parameters: Any, number: Any) -> dict[str, Any]:
         if not isinstance(parameters, list) or not parameters or not isinstance(parameters[0], str):
-            return {"code": 2, "msg": "Invalid request: property name must be a string"}
+            return _invalid("property name must be a string")
         if parameters[0] != "combined":
             return {"code": 0, "msg": "Unknown property", "id": number}
         if method == "GET_PROPERTY":
@@ -184,6 +184,10 @@ class Feed:
     def _send(self, name: str, payload: dict[str, Any]) -> None:
         for client in self._clients:
             client.deliver(name, payload)
+
+
+def _invalid(what: str) -> dict[str, Any]:
+    return {"code": 2, "msg": f"Invalid request: {what}"}
 
 
 def _rows(levels: list[tuple[int, int]]) -> list[list[str]]:

@@ -119,9 +119,7 @@ class Session:
             raise errors.missing("apiKey")
         request = self._request(_LOGON, parameters)
         try:
-            identity, _ = self._door.authorise(request)
-            if not identity.is_ed25519:
-                raise ApiError(400, -4056, "HMAC_SHA256 API key is not supported.")
+            identity = self._authorise_logon(request)
         except ApiError as error:
             self._door.record.record(
                 "logon_refused", code=error.code, text=error.message, address=request.address
@@ -131,6 +129,12 @@ class Session:
         self.socket.account = identity.account
         self._door.record.record("logon", identity.account, connection=self.socket.number)
         return self._status({})
+
+    def _authorise_logon(self, request: Request) -> Identity:
+        identity, _ = self._door.authorise(request)
+        if not identity.is_ed25519:
+            raise ApiError(400, -4056, "HMAC_SHA256 API key is not supported.")
+        return identity
 
     def _status(self, parameters: dict[str, str]) -> Any:
         _SESSION.check_parameters(parameters)
@@ -215,7 +219,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _as_text(value: Any) -> str:
-    """A parameter as it is signed: strings as they are, numbers as they were written."""
+    """Return a parameter as it is signed: strings as they are, numbers as they were written."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | dict):

@@ -20,7 +20,7 @@ class Administered(Protocol):
     faults: Faults
 
     def state(self) -> dict[str, Any]:
-        """The document of ``GET /state``."""
+        """Return the document of ``GET /state``."""
 
     def fault_changed(self, fault: Closed | None) -> None:
         """Act on a fault that was switched on; None means that some were switched off."""

@@ -61,36 +61,36 @@ class Order:
         return self.quantity_e8 - self.filled_e8
 
 
-O = TypeVar("O", bound=Order)
+OrderT = TypeVar("OrderT", bound=Order)
 
 
 @dataclass(frozen=True, slots=True)
-class Fill(Generic[O]):
+class Fill(Generic[OrderT]):
     """One trade, at the maker's price."""
 
     trade: int
-    taker: O
-    maker: O
+    taker: OrderT
+    maker: OrderT
     price_e8: int
     quantity_e8: int
 
 
-class _Half(Generic[O]):
+class _Half(Generic[OrderT]):
     """One side: prices sorted from the best, and at each price the orders in order of arrival."""
 
     def __init__(self, side: Side) -> None:
         self.sign = -1 if side is Side.BUY else 1
         self.keys: list[int] = []
-        self.levels: dict[int, dict[int, O]] = {}
+        self.levels: dict[int, dict[int, OrderT]] = {}
 
-    def add(self, order: O) -> None:
+    def add(self, order: OrderT) -> None:
         level = self.levels.get(order.price_e8)
         if level is None:
             level = self.levels[order.price_e8] = {}
             insort(self.keys, self.sign * order.price_e8)
         level[order.number] = order
 
-    def remove(self, order: O) -> None:
+    def remove(self, order: OrderT) -> None:
         level = self.levels[order.price_e8]
         del level[order.number]
         if not level:
@@ -105,12 +105,12 @@ class _Half(Generic[O]):
         return self.sign * resting_e8 <= self.sign * price_e8
 
 
-class Book(Generic[O]):
+class Book(Generic[OrderT]):
     """The book of one instrument. ``sequence`` grows with every change of a level."""
 
     def __init__(self) -> None:
-        self._halves: dict[Side, _Half[O]] = {side: _Half(side) for side in Side}
-        self._orders: dict[int, O] = {}
+        self._halves: dict[Side, _Half[OrderT]] = {side: _Half(side) for side in Side}
+        self._orders: dict[int, OrderT] = {}
         self.sequence = 1
         self.last_trade = 0
         self.last_price_e8 = 0
@@ -118,7 +118,7 @@ class Book(Generic[O]):
     def __contains__(self, order: Order) -> bool:
         return order.number in self._orders
 
-    def orders(self) -> list[O]:
+    def orders(self) -> list[OrderT]:
         """Everything resting, the synthetic market's orders too."""
         return list(self._orders.values())
 
@@ -159,8 +159,13 @@ class Book(Generic[O]):
         return total
 
     def place(
-        self, order: O, lasting: Lasting = Lasting.GTC, *, post_only: bool = False, at_market: bool = False
-    ) -> list[Fill[O]]:
+        self,
+        order: OrderT,
+        lasting: Lasting = Lasting.GTC,
+        *,
+        post_only: bool = False,
+        at_market: bool = False,
+    ) -> list[Fill[OrderT]]:
         """Match ``order`` and let the rest of a GTC order stay; WouldCrossError for a crossing post-only one.
 
         ``at_market`` ignores the order's price. What is left of an IOC, FOK or market order is simply
@@ -178,9 +183,9 @@ class Book(Generic[O]):
             self.sequence += 1
         return fills
 
-    def _match(self, order: O, limit: int | None) -> list[Fill[O]]:
+    def _match(self, order: OrderT, limit: int | None) -> list[Fill[OrderT]]:
         half = self._halves[order.side.other]
-        fills: list[Fill[O]] = []
+        fills: list[Fill[OrderT]] = []
         while order.left_e8 and half.keys:
             price = half.sign * half.keys[0]
             if limit is not None and not half.crosses(limit, price):
@@ -199,7 +204,7 @@ class Book(Generic[O]):
             fills.append(Fill(self.last_trade, order, maker, price, quantity))
         return fills
 
-    def cancel(self, order: O) -> None:
+    def cancel(self, order: OrderT) -> None:
         """Take a resting order out; KeyError if it is not in the book."""
         del self._orders[order.number]
         self._halves[order.side].remove(order)

@@ -21,7 +21,7 @@ class Listen(Closed):
 
 
 class ServerConfig(Closed):
-    """Where a simulator listens. A TLS listener needs ``certificate`` (with its chain) and ``key``, both PEM."""
+    """Where a simulator listens. A TLS listener needs ``certificate`` (with its chain) and ``key`` (PEM)."""
 
     listen: Annotated[tuple[Listen, ...], Field(min_length=1)]
     certificate: Path | None = None

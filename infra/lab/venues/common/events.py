@@ -25,7 +25,7 @@ class Moment:
         return cls(time.monotonic_ns(), time.time_ns())
 
     def document(self) -> dict[str, int]:
-        """The JSON form."""
+        """Return the JSON form."""
         return {"mono_ns": self.mono_ns, "wall_ns": self.wall_ns}
 
 
@@ -73,19 +73,19 @@ class EventRecord:
             return
 
     def opened(self, account: str) -> None:
-        """An order of the account began to rest."""
+        """Note that an order of the account began to rest."""
         self._open[account] += 1
         if self._open[account] == 1:
             self._first_open[account] = Moment.now()
 
     def closed(self, account: str) -> None:
-        """A resting order of the account is no more."""
+        """Note that a resting order of the account is no more."""
         self._open[account] -= 1
         if self._open[account] == 0:
             self._flat[account] = Moment.now()
 
     def counters(self, account: str) -> dict[str, int]:
-        """What the account sent and got, by name."""
+        """Return what the account sent and got, by name."""
         counts = self._counters.get(account, Counter())
         return {name: counts[name] for name in COUNTED.values()}
 

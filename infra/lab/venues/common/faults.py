@@ -49,5 +49,5 @@ class Faults:
         return None
 
     def document(self) -> dict[str, Any]:
-        """The active faults, as they were given."""
+        """Return the active faults, as they were given."""
         return {name: fault.model_dump(mode="json") for name, fault in self._active.items()}

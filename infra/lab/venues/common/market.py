@@ -12,7 +12,7 @@ from pydantic import Field
 from infra.lab.venues.common.book import MARKET_ACCOUNT, Book, Fill, Order, Side
 from infra.plan.model import Closed
 
-O = TypeVar("O", bound=Order)
+OrderT = TypeVar("OrderT", bound=Order)
 
 
 class MarketShape(Closed):
@@ -33,19 +33,19 @@ class MarketShape(Closed):
     interval_ms: Annotated[int, Field(ge=10)] = 150
 
 
-class Market(Generic[O]):
+class Market(Generic[OrderT]):
     """Moves one book. ``make_order`` gives a venue's own order object for (side, price, quantity)."""
 
     def __init__(
         self,
-        book: Book[O],
+        book: Book[OrderT],
         shape: MarketShape,
         *,
         tick_e8: int,
         lot_e8: int,
         bounds_e8: tuple[int, int],
         seed: str,
-        make_order: Callable[[Side, int, int], O],
+        make_order: Callable[[Side, int, int], OrderT],
     ) -> None:
         self.book = book
         self.shape = shape
@@ -69,7 +69,7 @@ class Market(Generic[O]):
             raise ValueError(f"mid {mid_e8} (1e-8) is outside {low} to {high}")
         self._anchor = self._mid = mid_e8 / self.tick_e8
 
-    def step(self) -> list[Fill[O]]:
+    def step(self) -> list[Fill[OrderT]]:
         """Move the mid once and replace the ladder; return the trades that this caused."""
         if self.frozen:
             return []
@@ -80,7 +80,7 @@ class Market(Generic[O]):
         self._mid = min(max(self._mid, low / self.tick_e8 + reach), high / self.tick_e8 - reach)
         return self.replace_ladder()
 
-    def replace_ladder(self) -> list[Fill[O]]:
+    def replace_ladder(self) -> list[Fill[OrderT]]:
         """Put the ladder around the mid anew, each level with a new quantity."""
         for order in self.book.orders():
             if order.account == MARKET_ACCOUNT:
@@ -88,7 +88,7 @@ class Market(Generic[O]):
         bid = int(self._mid) - (self.shape.spread_ticks // 2)
         ask = bid + self.shape.spread_ticks
         low, high = self.bounds_e8
-        fills: list[Fill[O]] = []
+        fills: list[Fill[OrderT]] = []
         for level in range(self.shape.levels):
             for side, tick in ((Side.BUY, bid - level), (Side.SELL, ask + level)):
                 price = tick * self.tick_e8

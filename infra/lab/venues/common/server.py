@@ -24,10 +24,10 @@ class Simulator(Protocol):
     name: str
 
     def public(self) -> web.Application:
-        """The venue as clients see it."""
+        """Return the venue as clients see it."""
 
     def admin(self) -> web.Application:
-        """The lab's view of it, served on a unix socket."""
+        """Return the lab's view of it, served on a unix socket."""
 
     async def run(self) -> None:
         """Everything that moves by itself; cancelled at the end."""

@@ -1,4 +1,4 @@
-"""A client's WebSocket as the venue holds it: written by its own task, pinged, closed when its time is over."""
+"""A client's WebSocket as the venue holds it: written by its own task, pinged, closed at its time."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ClientSocket:
         self._closing = False
 
     def document(self) -> dict[str, Any]:
-        """What ``/state`` shows of it."""
+        """Return what ``/state`` shows of it."""
         return {
             "id": self.number,
             "kind": self.kind,
