@@ -74,13 +74,17 @@ class PlacementGroups:
             raise ApiError("InvalidPlacementGroup.Duplicate", f"The placement group '{name}' already exists.")
         group = PlacementGroup(name, strategy, _tags(form))
         self._groups[region, name] = group
-        return answer("CreatePlacementGroup", f"<return>true</return><placementGroup>{group.xml()}</placementGroup>")
+        return answer(
+            "CreatePlacementGroup", f"<return>true</return><placementGroup>{group.xml()}</placementGroup>"
+        )
 
     def describe(self, region: str, form: Form) -> str:
         """Serve DescribePlacementGroups, by name, by id or with filters on name, strategy, state and tags."""
         groups = [group for (where, _), group in sorted(self._groups.items()) if where == region]
         names, ids = _list(form, "GroupName"), _list(form, "GroupId")
-        unknown = (set(names) - {group.name for group in groups}) | (set(ids) - {group.id for group in groups})
+        unknown = (set(names) - {group.name for group in groups}) | (
+            set(ids) - {group.id for group in groups}
+        )
         if unknown:
             listed = ", ".join(sorted(unknown))
             raise ApiError("InvalidPlacementGroup.Unknown", f"The Placement Group '{listed}' is unknown.")
@@ -166,7 +170,12 @@ def _tags(form: Form) -> dict[str, str]:
 def _attribute(group: PlacementGroup, key: str) -> str | None:
     if key.startswith("tag:"):
         return group.tags.get(key.removeprefix("tag:"))
-    values = {"group-name": group.name, "group-id": group.id, "strategy": group.strategy, "state": "available"}
+    values = {
+        "group-name": group.name,
+        "group-id": group.id,
+        "strategy": group.strategy,
+        "state": "available",
+    }
     if key not in values:
         raise ApiError("InvalidParameterValue", f"The filter '{key}' is invalid")
     return values[key]

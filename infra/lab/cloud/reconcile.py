@@ -180,7 +180,9 @@ class Reconciler:
             else:
                 one.instance.stop()
             one.instance.state_reason.code = "Client.InstanceInitiatedShutdown"
-            one.instance.state_reason.message = "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
+            one.instance.state_reason.message = (
+                "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
+            )
 
     def _failed(self, one: Wanted, reason: str) -> None:
         """Give up a host that does not boot: state ``terminated`` with the reason, as AWS answers a failed launch."""

@@ -290,7 +290,9 @@ def serve(settings: LabSettings, image: Path) -> None:
 
 def main() -> None:
     """Run the daemon from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--prefix", required=True)
     parser.add_argument("--port", type=int, required=True)

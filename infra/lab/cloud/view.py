@@ -100,7 +100,9 @@ def _members(every: list[tuple[str, Any]]) -> dict[str, tuple[str, ...]]:
     return {group: tuple(sorted(set(addresses))) for group, addresses in members.items()}
 
 
-def _permissions(backend: Any, rules: list[Any], members: dict[str, tuple[str, ...]]) -> tuple[Permission, ...]:
+def _permissions(
+    backend: Any, rules: list[Any], members: dict[str, tuple[str, ...]]
+) -> tuple[Permission, ...]:
     found = []
     for rule in rules:
         peers: list[str] = []
