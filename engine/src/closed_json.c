@@ -90,11 +90,8 @@ place place_root(document *self, json_t *root) {
 }
 
 place place_key(const place *at, const char *key) {
-  return (place){.document = at->document,
-                 .up = at,
-                 .key = key,
-                 .index = 0,
-                 .value = json_object_get(at->value, key)};
+  return (place){
+      .document = at->document, .up = at, .key = key, .index = 0, .value = json_object_get(at->value, key)};
 }
 
 place place_index(const place *at, size_t index) {
@@ -142,9 +139,7 @@ bool read_object(const place *at, const char *const keys[], size_t count) {
   return true;
 }
 
-bool read_open_object(const place *at) {
-  return json_is_object(at->value) || place_refuse(at, "an object");
-}
+bool read_open_object(const place *at) { return json_is_object(at->value) || place_refuse(at, "an object"); }
 
 bool read_array(const place *at, size_t least, size_t most, size_t *count) {
   if (json_is_array(at->value)) {
@@ -198,9 +193,8 @@ bool read_path(const place *at, char *text, size_t size) {
 bool read_decimal(const place *at, int64_t *value_e8) {
   static const char allowed[] =
       "a string with a decimal number above 0, at most 1000000000, with at most 8 decimals";
-  if (!json_is_string(at->value) ||
-      decimal_parse(json_string_value(at->value), value_e8) != DECIMAL_OK || *value_e8 <= 0 ||
-      *value_e8 > DECIMAL_READ_MAX) {
+  if (!json_is_string(at->value) || decimal_parse(json_string_value(at->value), value_e8) != DECIMAL_OK ||
+      *value_e8 <= 0 || *value_e8 > DECIMAL_READ_MAX) {
     return place_refuse(at, allowed);
   }
   return true;
@@ -225,8 +219,7 @@ bool read_name(const place *at, char *text, size_t size) {
     return false;
   }
   const size_t length = strlen(text);
-  if (text[0] < 'a' || text[0] > 'z' ||
-      strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_") != length) {
+  if (text[0] < 'a' || text[0] > 'z' || strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_") != length) {
     return place_refuse(at, "a name of lower-case letters, digits, '-' and '_' that begins with a letter");
   }
   return true;

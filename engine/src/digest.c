@@ -77,7 +77,8 @@ bool file_read(const char *path, size_t limit, char **bytes, size_t *length, cha
   } else if (!S_ISREG(about.st_mode)) {
     (void)snprintf(error, error_size, "%s: not a regular file", path);
   } else if (about.st_size < 0 || (size_t)about.st_size > limit) {
-    (void)snprintf(error, error_size, "%s: %lld bytes; allowed: at most %zu", path, (long long)about.st_size, limit);
+    (void)snprintf(error, error_size, "%s: %lld bytes; allowed: at most %zu", path, (long long)about.st_size,
+                   limit);
   } else if ((buffer = malloc(limit + 1)) == NULL) {
     (void)snprintf(error, error_size, "%s: out of memory", path);
   } else {

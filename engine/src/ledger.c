@@ -56,5 +56,6 @@ int64_t ledger_unrealised_e8(const ledger *self, int64_t mid_e8) {
 int64_t ledger_fees_e8(const ledger *self) { return clamp((wide_int)self->fees_paid_e8 - self->rebates_e8); }
 
 int64_t ledger_net_e8(const ledger *self, int64_t mid_e8) {
-  return clamp((wide_int)ledger_realised_e8(self) + ledger_unrealised_e8(self, mid_e8) - ledger_fees_e8(self));
+  return clamp((wide_int)ledger_realised_e8(self) + ledger_unrealised_e8(self, mid_e8) -
+               ledger_fees_e8(self));
 }

@@ -11,6 +11,15 @@
 
 __extension__ typedef __int128 wide_int;
 
+/* a + b, held within int64_t. */
+static inline int64_t add_held(int64_t a, int64_t b) {
+  int64_t sum = 0;
+  if (__builtin_add_overflow(a, b, &sum)) {
+    return a < 0 ? INT64_MIN : INT64_MAX;
+  }
+  return sum;
+}
+
 typedef struct ledger {
   int64_t position_e8;   /* below 0: short */
   wide_int cost_e16;     /* of the open position, signed as the position */

@@ -24,7 +24,7 @@ static bool read_symbols(const place *at, limits_venue *venue) {
 }
 
 static bool read_venue(const place *at, limits_venue *venue) {
-  static const char *const keys[] = {"instruments",       "price_collar_bps", "max_order_value",
+  static const char *const keys[] = {"instruments",        "price_collar_bps", "max_order_value",
                                      "max_order_quantity", "max_open_orders",  "max_messages_per_s",
                                      "max_position",       "max_daily_loss"};
   if (!read_object(at, keys, COUNT(keys))) {

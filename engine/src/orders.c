@@ -25,6 +25,7 @@ order_entry *orders_enter(order_table *self, broker_order *order, uint64_t *next
                          .left_e8 = order->quantity_e8,
                          .sent_mono_ns = mono_ns,
                          .cancel_mono_ns = 0,
+                         .cancel_first_mono_ns = 0,
                          .epoch = epoch,
                          .place = self->open_count,
                          .state = ORDER_SENT};

@@ -7,6 +7,7 @@
 #ifndef SLIPWAY_ORDERS_H
 #define SLIPWAY_ORDERS_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,10 +24,11 @@ typedef struct order_entry {
   broker_order order;
   int64_t left_e8;
   int64_t sent_mono_ns;
-  int64_t cancel_mono_ns; /* when we last asked to cancel it; 0 never */
-  uint32_t epoch;         /* the venue connection it was sent on */
-  uint16_t place;         /* in `open` */
-  uint8_t state;          /* order_state */
+  int64_t cancel_mono_ns;       /* when we last asked to cancel it; 0: may be asked now */
+  int64_t cancel_first_mono_ns; /* when we first asked; 0 never */
+  uint32_t epoch;               /* the venue connection it was sent on */
+  uint16_t place;               /* in `open` */
+  uint8_t state;                /* order_state */
 } order_entry;
 
 typedef struct order_table {

@@ -15,6 +15,7 @@
 
 #define ARMED 'A'
 #define LOOK_EVERY_NS (2 * NS_PER_MS)
+#define ASK_AGAIN_NS NS_PER_S   /* a refused file is read again: the latch or the clock may have moved */
 #define AHEAD_NS (5 * NS_PER_S) /* a permit from further in the future means a clock is wrong */
 #define MAP_BYTES ((size_t)4096)
 
@@ -131,16 +132,17 @@ bool permit_holds(const permit *self, int64_t wall_ns) {
          about.st_nlink > 0 && about.st_size > 0 && *self->byte == ARMED;
 }
 
-static void refuse(permit *self, const struct stat *about, const char *reason) {
+static void refuse(permit *self, const struct stat *about, int64_t mono_ns, const char *reason) {
+  self->refused_mono_ns = mono_ns;
   self->refused_device = about->st_dev;
   self->refused_inode = about->st_ino;
   self->refused_changed = about->st_ctim;
   (void)snprintf(self->reason, sizeof self->reason, "%s", reason);
 }
 
-static bool known_refusal(const permit *self, const struct stat *about) {
-  return self->refused_inode == about->st_ino && self->refused_device == about->st_dev &&
-         self->refused_changed.tv_sec == about->st_ctim.tv_sec &&
+static bool known_refusal(const permit *self, const struct stat *about, int64_t mono_ns) {
+  return mono_ns - self->refused_mono_ns < ASK_AGAIN_NS && self->refused_inode == about->st_ino &&
+         self->refused_device == about->st_dev && self->refused_changed.tv_sec == about->st_ctim.tv_sec &&
          self->refused_changed.tv_nsec == about->st_ctim.tv_nsec;
 }
 
@@ -163,19 +165,19 @@ static const char *file_objection(const struct stat *about) {
 /* A latch that cannot be looked for counts as one that is there. */
 static bool latched(const permit *self) { return access(self->latch, F_OK) == 0 || errno != ENOENT; }
 
-static bool take_up(permit *self, int64_t wall_ns) {
+static bool take_up(permit *self, int64_t mono_ns, int64_t wall_ns) {
   const int file = open(self->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   struct stat about;
   if (file < 0) {
-    (void)snprintf(self->reason, sizeof self->reason, errno == ENOENT ? "no permit" : "permit: cannot open: %s",
-                   strerror(errno));
+    (void)snprintf(self->reason, sizeof self->reason,
+                   errno == ENOENT ? "no permit" : "permit: cannot open: %s", strerror(errno));
     self->refused_inode = 0;
     return false;
   }
   char bytes[PERMIT_BYTES_MAX + 1];
   char text[PERMIT_TEXT_MAX];
   permit_terms terms;
-  if (fstat(file, &about) != 0 || known_refusal(self, &about)) {
+  if (fstat(file, &about) != 0 || known_refusal(self, &about, mono_ns)) {
     (void)close(file);
     return false;
   }
@@ -198,7 +200,7 @@ static bool take_up(permit *self, int64_t wall_ns) {
     objection = "permit: cannot map it";
   }
   if (objection != NULL) {
-    refuse(self, &about, objection);
+    refuse(self, &about, mono_ns, objection);
     (void)close(file);
     return false;
   }
@@ -227,7 +229,7 @@ bool permit_poll(permit *self, int64_t mono_ns, int64_t wall_ns) {
     const char *why = revocation(self, wall_ns);
     self->floor_ns = self->terms.armed_at_ns > self->floor_ns ? self->terms.armed_at_ns : self->floor_ns;
     let_go(self);
-    if (take_up(self, wall_ns)) {
+    if (take_up(self, mono_ns, wall_ns)) {
       return true; /* renewed in place by a newer one */
     }
     (void)snprintf(self->reason, sizeof self->reason, "%s", why);
@@ -238,7 +240,7 @@ bool permit_poll(permit *self, int64_t mono_ns, int64_t wall_ns) {
     return false;
   }
   self->looked_mono_ns = mono_ns;
-  return take_up(self, wall_ns) && permit_holds(self, wall_ns);
+  return take_up(self, mono_ns, wall_ns) && permit_holds(self, wall_ns);
 }
 
 void permit_void(permit *self, int64_t wall_ns, const char *reason) {

@@ -34,12 +34,13 @@ typedef struct permit {
   int64_t floor_ns; /* a permit armed at or before this wall time is worth nothing */
   int file;         /* -1: none held */
   const volatile unsigned char *byte;
-  permit_terms terms; /* of the permit held, or held last */
+  permit_terms terms;           /* of the permit held, or held last */
   char reason[PERMIT_TEXT_MAX]; /* why none is held */
   /* The file refused last, so that it is not read and complained of at every turn. */
   dev_t refused_device;
   ino_t refused_inode;
   struct timespec refused_changed;
+  int64_t refused_mono_ns;
   int64_t looked_mono_ns;
 } permit;
 

@@ -12,8 +12,9 @@
 
 const char *risk_name(risk_verdict verdict) {
   static const char *const names[RISK_VERDICTS] = {
-      "pass",      "permit",      "halted",      "malformed", "order_quantity", "order_value", "no_reference",
-      "price_collar", "open_orders", "position", "reduce_only", "message_rate",  "total_rate"};
+      "pass",        "permit",       "halted",       "malformed",   "order_quantity",
+      "order_value", "no_reference", "price_collar", "open_orders", "position",
+      "reduce_only", "message_rate", "total_rate"};
   return verdict < RISK_VERDICTS ? names[verdict] : "unknown";
 }
 

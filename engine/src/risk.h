@@ -13,17 +13,17 @@
 /* Why an order was refused; also the label of the metric. */
 typedef enum risk_verdict {
   RISK_PASS = 0,
-  RISK_PERMIT,         /* no valid permit at this instant */
-  RISK_HALTED,         /* killed, latched, stopping, or the venue is not ready */
-  RISK_MALFORMED,      /* no such instrument, price or quantity not above 0 or off tick or lot */
+  RISK_PERMIT,    /* no valid permit at this instant */
+  RISK_HALTED,    /* killed, latched, stopping, or the venue is not ready */
+  RISK_MALFORMED, /* no such instrument, price or quantity not above 0 or off tick or lot */
   RISK_ORDER_QUANTITY,
   RISK_ORDER_VALUE,
-  RISK_NO_REFERENCE,   /* no two-sided quote to hold the price against */
+  RISK_NO_REFERENCE, /* no two-sided quote to hold the price against */
   RISK_PRICE_COLLAR,
   RISK_OPEN_ORDERS,
   RISK_POSITION,
-  RISK_REDUCE_ONLY,    /* the engine is REDUCING and this order does not reduce */
-  RISK_MESSAGE_RATE,   /* the venue's */
+  RISK_REDUCE_ONLY,  /* the engine is REDUCING and this order does not reduce */
+  RISK_MESSAGE_RATE, /* the venue's */
   RISK_TOTAL_RATE,
   RISK_VERDICTS
 } risk_verdict;
