@@ -10,6 +10,9 @@ import yaml
 
 from infra.catalogue.errors import Fault, FileFaultsError, dotted
 
+_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's parser where it is built in: ten times faster, and the same language."""
+
 
 def read_document(path: Path, error: type[FileFaultsError]) -> tuple[dict[str, Any], yaml.Node]:
     """Return the mapping in `path` with its YAML tree; raise `error` when there is no such mapping."""
@@ -20,8 +23,9 @@ def read_document(path: Path, error: type[FileFaultsError]) -> tuple[dict[str, A
     except UnicodeDecodeError as problem:
         raise error(path, [Fault("", f"byte {problem.start} is no UTF-8", "UTF-8 text")]) from None
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.safe_load(text)
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        document = None if root is None else loader.construct_document(root)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
         raise error(

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,13 @@ class CatalogueError(FileFaultsError):
     """A catalogue file is bad; the text names the file, each key, what was found and what is allowed."""
 
 
+def contradiction(found: str, allowed: str) -> PydanticCustomError:
+    """Return what a validator raises when keys that are fine alone do not go together."""
+    return PydanticCustomError(
+        "contradiction", "{found}; allowed: {allowed}", {"found": found, "allowed": allowed}
+    )
+
+
 def dotted(location: Iterable[str | int]) -> str:
     """Write a location as people do: ``modes.live.instruments[0].tick``."""
     text = ""
@@ -69,7 +77,7 @@ def faults_of(
         faults.append(
             Fault(
                 key=dotted(location),
-                found=_found(item["type"], location, document),
+                found=_found(item, location, document),
                 allowed=_allowed(item, model, location),
                 line=line_of(root, location),
             )
@@ -117,9 +125,11 @@ def _holds(here: object, part: str | int) -> bool:
     return isinstance(here, list) and isinstance(part, int) and part < len(here)
 
 
-def _found(kind: str, location: Sequence[str | int], document: object) -> str:
-    if kind == "missing":
+def _found(item: Any, location: Sequence[str | int], document: object) -> str:
+    if item["type"] == "missing":
         return "nothing"
+    if item["type"] == "contradiction":
+        return str(item["ctx"]["found"])
     here: Any = document
     for part in location:
         here = here[part] if _holds(here, part) else None
@@ -147,6 +157,8 @@ def _allowed(item: Any, model: type[BaseModel], location: Sequence[str | int]) -
             text = f"a mapping with the key {context['discriminator']}"
         case "string_pattern_mismatch":
             text = f"text that matches {context['pattern']}"
+        case "contradiction":
+            text = context["allowed"]
         case _:
             text = str(item["msg"]).removeprefix("Value error, ")
     return text

@@ -55,10 +55,7 @@ def load_catalogue(directory: Path = CATALOGUE_DIR) -> Catalogue:
     try:
         return Catalogue(venues=venues, places=places, sources=sources, strategies=strategies)
     except ValidationError as error:
-        messages = [item["msg"].removeprefix("Value error, ") for item in error.errors()]
-        raise CatalogueError(
-            directory, [Fault("", message, "each number once") for message in messages]
-        ) from None
+        raise CatalogueError(directory, faults_of(error, Catalogue, {}, None)) from None
 
 
 def _read(path: Path, model: type[M]) -> tuple[M, yaml.Node]:

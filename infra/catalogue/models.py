@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from infra.catalogue.errors import contradiction
 from infra.plan.model import Closed, InstrumentPlan, Mode, Name, VenueLimits
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
@@ -51,7 +52,9 @@ class Sourced(Closed):
     @model_validator(mode="after")
     def _claims_have_a_source(self) -> Self:
         if self.confidence in ("verified", "reproduced", "third-party") and self.source is None:
-            raise ValueError(f"confidence {self.confidence!r} needs a source (an id of sources.yaml)")
+            raise contradiction(
+                f"confidence {self.confidence!r} without a source", "an id of sources.yaml with it"
+            )
         return self
 
 
@@ -64,7 +67,10 @@ class Fact(Sourced, Generic[T]):
     @model_validator(mode="after")
     def _unknown_has_no_value(self) -> Self:
         if (self.value is None) != (self.confidence == "unknown"):
-            raise ValueError("a value is left out exactly when its confidence is 'unknown'")
+            raise contradiction(
+                f"value {self.value!r} with confidence {self.confidence!r}",
+                "no value exactly when confidence is 'unknown'",
+            )
         return self
 
 
@@ -216,9 +222,9 @@ class Modes(Closed):
             for key, endpoint in world.endpoints.items():
                 other = seen.setdefault((endpoint.host, endpoint.port), mode)
                 if other != mode and not endpoint.shared:
-                    raise ValueError(
-                        f"{mode}.endpoints.{key} is {endpoint.host}:{endpoint.port}, "
-                        f"which is an address of mode {other!r} too; an order could reach the wrong world"
+                    raise contradiction(
+                        f"{mode}.endpoints.{key} is {endpoint.host}:{endpoint.port}, as {other} has",
+                        "an address of one mode only (or shared: true), or orders reach the wrong world",
                     )
         return self
 
@@ -329,7 +335,10 @@ class Facility(Sourced):
     @model_validator(mode="after")
     def _unknown_is_null(self) -> Self:
         if (self.available is None) != (self.confidence == "unknown"):
-            raise ValueError("available is null exactly when confidence is 'unknown'")
+            raise contradiction(
+                f"available {self.available!r} with confidence {self.confidence!r}",
+                "null exactly when confidence is 'unknown'",
+            )
         return self
 
 
@@ -467,14 +476,14 @@ class Venue(Closed):
     @model_validator(mode="after")
     def _connector_has_what_it_needs(self) -> Self:
         if self.connector.kind == "process" and self.number == 0:
-            raise ValueError("number 0 gives no uid of its own; a process connector needs 1..9")
+            raise contradiction("number 0 with a process connector", "1..9: number 0 gives no uid of its own")
         settings = self.connector.settings
         for credential in self.credentials:
             for key in credential.when:
                 if key not in settings:
-                    raise ValueError(
-                        f"credential {credential.name!r} depends on setting {key!r}, which "
-                        f"connector.settings does not have (it has {', '.join(sorted(settings))})"
+                    raise contradiction(
+                        f"credential {credential.name!r} needed when {key!r}",
+                        f"a key of connector.settings: {', '.join(sorted(settings))}",
                     )
         return self
 
@@ -483,8 +492,9 @@ class Venue(Closed):
         question = self.geography.question
         for mode, world in self.modes.each():
             if question and isinstance(world, PublicMode) and question.endpoint not in world.endpoints:
-                raise ValueError(
-                    f"geography.question.endpoint {question.endpoint!r} is no endpoint of mode {mode}"
+                raise contradiction(
+                    f"geography.question.endpoint {question.endpoint!r}",
+                    f"an endpoint of mode {mode}: {', '.join(sorted(world.endpoints))}",
                 )
         return self
 
@@ -496,15 +506,15 @@ class Venue(Closed):
             if isinstance(world, AbsentMode):
                 continue
             if mode != "simulated" and caps and world.limits.max_messages_per_s > min(caps):
-                raise ValueError(
-                    f"modes.{mode}.limits.max_messages_per_s {world.limits.max_messages_per_s} is more than "
-                    f"the venue's own {min(caps):.4g} a second"
+                raise contradiction(
+                    f"modes.{mode}.limits.max_messages_per_s {world.limits.max_messages_per_s}",
+                    f"at most the venue's own {min(caps):.4g} a second",
                 )
             for key in VenueLimits.model_fields:
                 if looser is not None and getattr(world.limits, key) > getattr(looser, key):
-                    raise ValueError(
-                        f"modes.{mode}.limits.{key} {getattr(world.limits, key)} is looser than "
-                        f"{getattr(looser, key)} in the mode before it; simulated >= test >= live"
+                    raise contradiction(
+                        f"modes.{mode}.limits.{key} {getattr(world.limits, key)}",
+                        f"at most {getattr(looser, key)}: simulated >= test >= live",
                     )
             looser = world.limits
         return self
@@ -524,15 +534,17 @@ class Catalogue(Closed):
         for venue in self.venues.values():
             other = owners.setdefault(venue.number, venue.name)
             if other != venue.name:
-                raise ValueError(f"number {venue.number} belongs to both {other!r} and {venue.name!r}")
+                raise contradiction(
+                    f"number {venue.number} in both {other} and {venue.name}", "each number once"
+                )
         networks: dict[int, str] = {}
         for key, place in self.places.items():
             if isinstance(place, Zone):
                 other = networks.setdefault(place.network_number, key)
                 if other != key:
-                    raise ValueError(
-                        f"network_number {place.network_number} belongs to both {other!r} and {key!r}: "
-                        "their networks would overlap"
+                    raise contradiction(
+                        f"network_number {place.network_number} in both {other} and {key}",
+                        "each number once, or networks overlap",
                     )
         return self
 
@@ -541,7 +553,7 @@ class Catalogue(Closed):
         zones = [key for key, place in self.places.items() if isinstance(place, Zone)]
         for key, place in self.places.items():
             if isinstance(place, Hall) and place.nearest_zone not in zones:
-                raise ValueError(
-                    f"nearest_zone {place.nearest_zone!r} of {key!r} is no zone: {', '.join(zones)}"
+                raise contradiction(
+                    f"nearest_zone {place.nearest_zone!r} of {key}", f"a zone: {', '.join(zones)}"
                 )
         return self

@@ -138,6 +138,6 @@ def _too_small(topology: Topology, needed: int) -> str:
 def _node_too_small(topology: Topology, near: int, needed: int) -> str:
     return (
         f"NUMA node {topology.nic_node}, where the network card is, has {near} cores: "
-        f"{_staying(topology)} for the kernel and the card's interrupts and {needed} to isolate do not fit, and an engine on another "
-        "node is slower; take a larger type"
+        f"{_staying(topology)} for the kernel and the card's interrupts and {needed} to isolate do not fit, "
+        "and an engine on another node is slower; take a larger type"
     )
