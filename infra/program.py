@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
+from pulumi.runtime import config as runtime_config
 
 from infra.components.access import AccessArgs, HostAccess
 from infra.components.budget import BudgetArgs, PhaseBudget
@@ -16,30 +17,13 @@ from infra.components.network import NetworkArgs, VenueNetwork
 from infra.components.placement import ClusterGroup, PlacementArgs, takes_cluster_group
 from infra.components.providers import ProviderArgs, make_providers
 from infra.components.watch import HostWatch, WatchArgs
+from infra.plan.instances import INSTANCES
 from infra.plan.inventory import Inventory, InventoryHost, LiveHost
-from infra.plan.model import Closed, DeploymentPlan, HostPlan, NetworkPlan
+from infra.plan.model import DeploymentPlan, HostPlan, NetworkPlan
+from infra.plan.settings import CloudSettings, StackSettings, settings_from_mapping
 
 ROOT_GIB = 32
 """Root volume: base system, three engine releases and two weeks of journal."""
-
-
-class CloudSettings(Closed):
-    """What the program needs beside the plan: the owner's account and keys. None of it is a secret."""
-
-    public_key: str
-    """The login key of operators, in OpenSSH's one-line form."""
-
-    account: str | None = None
-    """Refuse to work in any AWS account but this one."""
-
-    endpoint: str | None = None
-    """An EC2-compatible endpoint instead of AWS (the lab's)."""
-
-    notify: tuple[str, ...] = ()
-    """E-mail addresses that budget warnings go to."""
-
-    alarm_topics: dict[str, str] = {}
-    """By region: ARN of the SNS topic that host alarms go to."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +31,20 @@ class Program:
     """What was declared; ``inventory`` is the stack's output."""
 
     inventory: pulumi.Output[dict[str, Any]]
+
+
+class ProgramError(ValueError):
+    """The stack cannot be built; the text names the stack, the key and what to set."""
+
+
+def stack_settings() -> StackSettings:
+    """Return the settings of the stack that Pulumi is running, from its configuration.
+
+    All keys are read at once, not one by one through ``pulumi.Config``, so that a misspelt one is an error.
+    """
+    stack = pulumi.get_stack()
+    keys = {**runtime_config.get_config_env(), **runtime_config.CONFIG.get()}
+    return settings_from_mapping(stack, keys, file=f"stacks/Pulumi.{stack}.yaml")
 
 
 def build(plan: DeploymentPlan, settings: CloudSettings) -> Program:
@@ -64,6 +62,11 @@ class _Builder:
         self._tags = {"Project": "slipway", "Stack": plan.stack, "ManagedBy": "pulumi", **plan.tags}
 
     def build(self) -> Program:
+        if self._cloud_hosts and self._settings.public_key is None:
+            raise ProgramError(
+                f"stack {self._plan.stack}: slipway:public_key is not set; it takes the operators' key:"
+                ' pulumi config set slipway:public_key "$(cat ~/.ssh/id_ed25519.pub)"'
+            )
         regions = [network.region for network in self._plan.networks]
         self._providers = make_providers(
             regions, ProviderArgs(account=self._settings.account, endpoint=self._settings.endpoint)
@@ -100,7 +103,7 @@ class _Builder:
             region,
             KeysArgs(
                 alias=f"slipway-{self._plan.stack}",
-                public_key=self._settings.public_key,
+                public_key=self._settings.public_key or "",
                 tags=self._tags,
             ),
             self._in_region(region),
@@ -170,17 +173,14 @@ class _Builder:
 def whole_cores(host: HostPlan) -> int | None:
     """Return how many cores to run with one thread each; ``None`` leaves the instance type's own shape.
 
-    Only a host that isolates CPUs gains from it: there the plan counts CPUs as whole cores, so that no
-    sibling thread disturbs the engine's. Bare metal takes no CPU options.
+    The plan counts a virtual host's CPUs as whole cores, so that no sibling thread disturbs the engine's.
+    Bare metal takes no CPU options.
     """
-    if host.kind != "ec2" or not host.cores.isolated:
-        return None
-    return host.cores.cpus
+    facts = INSTANCES.get(host.instance_type)
+    return None if facts is None or facts.metal else facts.cores
 
 
-def inventory_document(
-    plan: DeploymentPlan, hosts: Mapping[str, VenueHost]
-) -> pulumi.Output[dict[str, Any]]:
+def inventory_document(plan: DeploymentPlan, hosts: Mapping[str, VenueHost]) -> pulumi.Output[dict[str, Any]]:
     """Return the inventory as plain data, checked by the model that its readers use.
 
     Hosts without a cloud resource (colocated machines) appear with the address that was planned.

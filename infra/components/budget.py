@@ -15,7 +15,7 @@ _WARNINGS = (("ACTUAL", 80), ("FORECASTED", 100), ("ACTUAL", 100))
 
 @dataclass(frozen=True)
 class BudgetArgs:
-    """Limit in US dollars a month; ``stack`` is the tag value whose cost counts; ``notify`` are e-mail addresses."""
+    """Limit in US dollars a month, the ``Stack`` tag whose cost counts, and the e-mail addresses to warn."""
 
     monthly_usd: Decimal
     stack: str

@@ -1,4 +1,4 @@
-"""One trading host: its interface, its security group, the instance, and the address that venues know it by."""
+"""One trading host: its interface, security group and instance, and the address that venues know it by."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infra.plan.model import EgressRule
 
 @dataclass(frozen=True, order=True)
 class OpenPort:
-    """A destination that the security group lets out to; ``cidr`` is ``0.0.0.0/0`` unless an address is planned."""
+    """A port that hosts may connect to, in one network (``0.0.0.0/0`` unless an address is planned)."""
 
     protocol: str
     port: int
@@ -23,7 +23,9 @@ class OpenPort:
     @property
     def key(self) -> str:
         """The rule's part of the logical name: stable whatever else is planned."""
-        return f"{self.protocol}-{self.port}" + ("" if self.cidr == ANYWHERE else f"-{self.cidr.split('/')[0]}")
+        return f"{self.protocol}-{self.port}" + (
+            "" if self.cidr == ANYWHERE else f"-{self.cidr.split('/')[0]}"
+        )
 
 
 def open_ports(rules: Iterable[EgressRule]) -> tuple[OpenPort, ...]:
@@ -43,7 +45,7 @@ def open_ports(rules: Iterable[EgressRule]) -> tuple[OpenPort, ...]:
 
 @dataclass(frozen=True)
 class HostArgs:
-    """A host's place and shape. ``whole_cores`` is the number of cores to use with one thread each, or ``None``."""
+    """A host's place and shape. ``whole_cores``: cores to use, one thread each; ``None``: the type's own."""
 
     vpc_id: pulumi.Input[str]
     subnet_id: pulumi.Input[str]

@@ -1,4 +1,4 @@
-"""Cluster placement: hosts of one zone as near to each other, and to the venue's own racks, as AWS packs them."""
+"""Cluster placement: the hosts of one zone as near to each other as AWS packs them."""
 
 from __future__ import annotations
 

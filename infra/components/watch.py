@@ -11,7 +11,7 @@ import pulumi_aws as aws
 
 @dataclass(frozen=True)
 class WatchArgs:
-    """``topics``: ARNs of SNS topics of the host's region that are told when the alarm goes off and clears."""
+    """``topics``: ARNs of the region's SNS topics that are told when the alarm goes off and clears."""
 
     instance_id: pulumi.Input[str]
     topics: Sequence[str]

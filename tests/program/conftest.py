@@ -32,7 +32,8 @@ from infra.plan.model import (
     TotalLimits,
     UserPlan,
 )
-from infra.program import CloudSettings, build
+from infra.plan.settings import CloudSettings
+from infra.program import build
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHnC8DKGtSpJQNG8rkmUbpAdkwkdzmjgX3LyGBBNXpOI lab"
 
@@ -272,9 +273,7 @@ def fresh_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @pytest.fixture
-def run_program(
-    fresh_loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
-) -> Runner:
+def run_program(fresh_loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch) -> Runner:
     """Run a program (a callable that returns outputs) once."""
     # An f-string over an output is a mistake that otherwise shows only as odd text in a resource.
     monkeypatch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")

@@ -10,7 +10,8 @@ import pytest
 from infra.components.host import OpenPort, open_ports
 from infra.plan.inventory import Inventory
 from infra.plan.model import DeploymentPlan, EgressRule
-from infra.program import CloudSettings, build, whole_cores
+from infra.plan.settings import CloudSettings
+from infra.program import ProgramError, build, whole_cores
 
 
 def test_every_resource_has_the_provider_of_its_region(sample_run: Any, sample_plan: DeploymentPlan) -> None:
@@ -63,7 +64,9 @@ def test_nothing_may_connect_to_a_host(sample_run: Any) -> None:
 
 def test_egress_is_scoped_to_planned_ports(sample_run: Any) -> None:
     rules = sample_run.of("SecurityGroupEgressRule")
-    seen = sorted((rule.inputs["ipProtocol"], rule.inputs["fromPort"], rule.inputs["cidrIpv4"]) for rule in rules)
+    seen = sorted(
+        (rule.inputs["ipProtocol"], rule.inputs["fromPort"], rule.inputs["cidrIpv4"]) for rule in rules
+    )
     one_host = [("tcp", 443, "0.0.0.0/0"), ("tcp", 9443, "0.0.0.0/0"), ("udp", 123, "169.254.169.123/32")]
     assert seen == sorted(one_host * 2)
     for rule in rules:
@@ -90,16 +93,12 @@ def test_an_instance_is_closed_encrypted_and_pinned(sample_run: Any) -> None:
         assert inputs["placementGroup"].endswith("-cluster-id")
 
 
-def test_only_whole_cores_of_an_isolating_host_are_asked_for(
-    sample_run: Any, sample_plan: DeploymentPlan
-) -> None:
+def test_a_virtual_host_runs_one_thread_a_core(sample_run: Any, sample_plan: DeploymentPlan) -> None:
     for instance in sample_run.of("Instance"):
         assert instance.inputs["cpuOptions"] == {"coreCount": 4, "threadsPerCore": 1}
-    host = sample_plan.hosts[0]
-    shared = host.model_copy(update={"cores": host.cores.model_copy(update={"isolated": ()})})
-    metal = host.model_copy(update={"kind": "metal"})
-    assert whole_cores(shared) is None
-    assert whole_cores(metal) is None
+    # Four vCPUs that are two cores of two threads.
+    assert whole_cores(sample_plan.hosts[0].model_copy(update={"instance_type": "c7i.xlarge"})) == 2
+    assert whole_cores(sample_plan.hosts[0].model_copy(update={"instance_type": "t3.small"})) is None
 
 
 def test_the_address_that_venues_know_cannot_be_lost(sample_run: Any) -> None:
@@ -210,9 +209,7 @@ def test_a_colocated_machine_is_in_the_inventory_without_a_resource(
 def test_a_preview_registers_the_same_resources_and_no_inventory(
     run_program: Any, sample_plan: DeploymentPlan, cloud_settings: CloudSettings, sample_run: Any
 ) -> None:
-    preview = run_program(
-        lambda: {"inventory": build(sample_plan, cloud_settings).inventory}, preview=True
-    )
+    preview = run_program(lambda: {"inventory": build(sample_plan, cloud_settings).inventory}, preview=True)
     assert {one.urn for one in preview.registered} == {one.urn for one in sample_run.registered}
     assert preview.outputs["inventory"] is None
 
@@ -234,6 +231,14 @@ def test_burstable_hosts_get_no_cluster_group(
     run = run_program(lambda: {"inventory": build(plan, cloud_settings).inventory})
     assert not run.of("PlacementGroup")
     assert all("placementGroup" not in one.inputs for one in run.of("Instance"))
+
+
+def test_a_host_needs_a_login_key(
+    run_program: Any, sample_plan: DeploymentPlan, cloud_settings: CloudSettings
+) -> None:
+    settings = cloud_settings.model_copy(update={"public_key": None})
+    with pytest.raises(ProgramError, match=r"phase1: slipway:public_key is not set"):
+        run_program(lambda: {"inventory": build(sample_plan, settings).inventory})
 
 
 def test_a_name_opens_a_port_for_everyone_and_an_address_only_for_itself() -> None:

@@ -1,5 +1,7 @@
 """What a handler of one resource type is: create, read, update and delete over boto3."""
 
+# ruff: noqa: ARG002, D102 - what each method does is told once, in Handler
+
 from __future__ import annotations
 
 import secrets
@@ -61,7 +63,9 @@ class Cloud:
 class Handler(ABC):
     """One resource type. A changed property outside ``updates`` means a new resource."""
 
-    token: ClassVar[str]
+    resource_type: ClassVar[str]
+    """Pulumi's type token."""
+
     updates: ClassVar[frozenset[str]] = frozenset({"tags"})
 
     @abstractmethod
@@ -74,13 +78,13 @@ class Handler(ABC):
 
     def update(self, cloud: Cloud, identity: str, old: Inputs, new: Inputs) -> None:
         """Bring an existing resource from ``old`` to ``new``; only properties in ``updates`` differ."""
-        raise NotImplementedError(f"{self.token} has no update in place")
+        raise NotImplementedError(f"{self.resource_type} has no update in place")
 
     @abstractmethod
     def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         """Remove the resource; one that is gone already is no error."""
 
-    def find(self, cloud: Cloud, inputs: Inputs) -> Made | None:  # noqa: ARG002 - most types cannot be found
+    def find(self, cloud: Cloud, inputs: Inputs) -> Made | None:
         """Return a resource that an interrupted run made and did not record."""
         return None
 
@@ -133,7 +137,7 @@ class Ec2Handler(Handler):
         del entry
         return {}
 
-    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:  # noqa: ARG002
+    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:
         answer = none_if_missing(lambda: self._describe(cloud, **{self.ids: [identity]}))
         return self._made(answer)
 

@@ -1,11 +1,13 @@
 """Handlers of hosts: placement group, key pair, network interface, instance, Elastic IP."""
 
+# ruff: noqa: ARG002, D102 - what each method does is told once, in base.Handler
+
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, WaiterError
 
 from infra.lab.cloud.handlers.base import (
     Cloud,
@@ -23,11 +25,14 @@ from infra.lab.cloud.handlers.base import (
 _ROOT_DEVICE = "/dev/xvda"
 """Root device of Debian's images, for an image that the endpoint does not describe."""
 
+_POLL_S = 0.25
+"""A lab host boots in about a second: ask often."""
+
 
 class PlacementGroup(Ec2Handler):
     """``aws:ec2/placementGroup:PlacementGroup``; its id is its name."""
 
-    token = "aws:ec2/placementGroup:PlacementGroup"
+    resource_type = "aws:ec2/placementGroup:PlacementGroup"
     updates = frozenset()
     kind, describe, listed = "placement-group", "describe_placement_groups", "PlacementGroups"
     identity, ids = "GroupName", "GroupNames"
@@ -44,14 +49,14 @@ class PlacementGroup(Ec2Handler):
         )
         return Made(group, self.outputs({"GroupName": group, **made.get("PlacementGroup", {})}))
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         none_if_missing(lambda: cloud.client("ec2").delete_placement_group(GroupName=identity))
 
 
 class KeyPair(Ec2Handler):
     """``aws:ec2/keyPair:KeyPair`` from a public key; its id is its name."""
 
-    token = "aws:ec2/keyPair:KeyPair"
+    resource_type = "aws:ec2/keyPair:KeyPair"
     updates = frozenset({"tags"})
     kind, describe, listed = "key-pair", "describe_key_pairs", "KeyPairs"
     identity, ids = "KeyName", "KeyNames"
@@ -72,14 +77,14 @@ class KeyPair(Ec2Handler):
         if made is not None:
             retag(cloud, made.outputs["keyPairId"], old, new)
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         none_if_missing(lambda: cloud.client("ec2").delete_key_pair(KeyName=identity))
 
 
 class NetworkInterface(Ec2Handler):
     """``aws:ec2/networkInterface:NetworkInterface`` with one private address."""
 
-    token = "aws:ec2/networkInterface:NetworkInterface"
+    resource_type = "aws:ec2/networkInterface:NetworkInterface"
     updates = frozenset({"tags", "securityGroups", "description"})
     kind, describe, listed = "network-interface", "describe_network_interfaces", "NetworkInterfaces"
     identity, ids = "NetworkInterfaceId", "NetworkInterfaceIds"
@@ -114,16 +119,14 @@ class NetworkInterface(Ec2Handler):
                 NetworkInterfaceId=identity, Description={"Value": new.get("description") or ""}
             )
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
-        none_if_missing(
-            lambda: cloud.client("ec2").delete_network_interface(NetworkInterfaceId=identity)
-        )
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
+        none_if_missing(lambda: cloud.client("ec2").delete_network_interface(NetworkInterfaceId=identity))
 
 
 class Instance(Ec2Handler):
     """``aws:ec2/instance:Instance`` on an interface that exists."""
 
-    token = "aws:ec2/instance:Instance"
+    resource_type = "aws:ec2/instance:Instance"
     updates = frozenset(
         {"tags", "metadataOptions", "disableApiTermination", "monitoring", "userDataReplaceOnChange"}
     )
@@ -175,12 +178,15 @@ class Instance(Ec2Handler):
             ),
         )
         identity = reservation["Instances"][0]["InstanceId"]
-        ec2.get_waiter("instance_running").wait(
-            InstanceIds=[identity], WaiterConfig={"Delay": 1, "MaxAttempts": 300}
-        )
+        try:
+            ec2.get_waiter("instance_running").wait(
+                InstanceIds=[identity], WaiterConfig={"Delay": _POLL_S, "MaxAttempts": 1200}
+            )
+        except WaiterError as error:
+            raise HandlerError(f"{name}: {identity} does not run: {_reason(ec2, identity)}") from error
         made = self.read(cloud, identity, inputs)
         if made is None:
-            raise HandlerError(f"{name}: instance {identity} ended while it was started")
+            raise HandlerError(f"{name}: {identity} ended as soon as it ran: {_reason(ec2, identity)}")
         return made
 
     def update(self, cloud: Cloud, identity: str, old: Inputs, new: Inputs) -> None:
@@ -197,11 +203,11 @@ class Instance(Ec2Handler):
             switch = ec2.monitor_instances if new.get("monitoring") else ec2.unmonitor_instances
             switch(InstanceIds=[identity])
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         ec2 = cloud.client("ec2")
         if none_if_missing(lambda: ec2.terminate_instances(InstanceIds=[identity])) is not None:
             ec2.get_waiter("instance_terminated").wait(
-                InstanceIds=[identity], WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+                InstanceIds=[identity], WaiterConfig={"Delay": _POLL_S, "MaxAttempts": 480}
             )
 
     def _made(self, answer: Mapping[str, Any] | None) -> Made | None:
@@ -242,6 +248,15 @@ def _metadata(inputs: Inputs) -> dict[str, Any] | None:
     )
 
 
+def _reason(ec2: Any, identity: str) -> str:
+    answer = none_if_missing(lambda: ec2.describe_instances(InstanceIds=[identity]))
+    entries = [entry for one in (answer or {}).get("Reservations", []) for entry in one["Instances"]]
+    if not entries:
+        return "the cloud no longer knows it"
+    told = (entries[0].get("StateReason") or {}).get("Message")
+    return str(told or f"its state is {entries[0]['State']['Name']}")
+
+
 def _root_device(ec2: Any, image: str) -> str:
     try:
         images = ec2.describe_images(ImageIds=[image])["Images"]
@@ -255,30 +270,30 @@ def _root_device(ec2: Any, image: str) -> str:
 class Eip(Ec2Handler):
     """``aws:ec2/eip:Eip`` of a VPC."""
 
-    token = "aws:ec2/eip:Eip"
+    resource_type = "aws:ec2/eip:Eip"
     kind, describe, listed = "elastic-ip", "describe_addresses", "Addresses"
     identity, ids = "AllocationId", "AllocationIds"
 
     def outputs(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         return {"publicIp": entry["PublicIp"], "allocationId": entry["AllocationId"]}
 
-    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:  # noqa: ARG002
+    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
         made = cloud.client("ec2").allocate_address(
             Domain=inputs.get("domain") or "vpc", TagSpecifications=self.tag_specification(inputs)
         )
         return Made(made["AllocationId"], self.outputs(made))
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         none_if_missing(lambda: cloud.client("ec2").release_address(AllocationId=identity))
 
 
 class EipAssociation(Handler):
     """``aws:ec2/eipAssociation:EipAssociation`` with a network interface."""
 
-    token = "aws:ec2/eipAssociation:EipAssociation"
+    resource_type = "aws:ec2/eipAssociation:EipAssociation"
     updates = frozenset()
 
-    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:  # noqa: ARG002
+    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
         made = cloud.client("ec2").associate_address(
             AllocationId=inputs["allocationId"], NetworkInterfaceId=inputs["networkInterfaceId"]
         )
@@ -297,5 +312,5 @@ class EipAssociation(Handler):
                 return Made(address["AssociationId"])
         return None
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         none_if_missing(lambda: cloud.client("ec2").disassociate_address(AssociationId=identity))

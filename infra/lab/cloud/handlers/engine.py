@@ -78,6 +78,7 @@ class LabEngine(MockMonitor):
         self._lock = threading.RLock()
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the monitor's protocol
+        """Answer one registration, after the cloud holds it."""
         urn = self.make_urn(request.parent, request.type, request.name)
         if not request.custom:
             return resource_pb2.RegisterResourceResponse(urn=urn)
@@ -142,7 +143,7 @@ class LabEngine(MockMonitor):
         wanted = _with_ignored(wanted, entry)
         changed = _changed(entry.inputs, wanted.inputs)
         if entry.region != wanted.region or not changed <= handler.updates:
-            return self._replace(handler, cloud, wanted, entry, changed, started)
+            return self._replace(handler, cloud, wanted, entry, started)
         operation: Operation = "same"
         if changed:
             operation = "update"
@@ -166,13 +167,13 @@ class LabEngine(MockMonitor):
         cloud: Cloud,
         wanted: _Wanted,
         entry: Entry,
-        changed: frozenset[str],
         started: float,
     ) -> Made:
         if entry.protect:
             raise HandlerError(
                 f"{wanted.name} ({wanted.type}) is protected, and a change of"
-                f" {', '.join(sorted(changed)) or 'its region'} would replace it; undo the change"
+                f" {', '.join(sorted(_changed(entry.inputs, wanted.inputs))) or 'its region'}"
+                " would replace it; undo the change"
             )
         with self._lock:
             self._delete(wanted.urn)
@@ -210,9 +211,7 @@ class LabEngine(MockMonitor):
         ordered: list[str] = []
         while len(ordered) < len(needing):
             for other in needing - set(ordered):
-                dependents = {
-                    one for one in needing if other in self._state.resources[one].dependencies
-                }
+                dependents = {one for one in needing if other in self._state.resources[one].dependencies}
                 if dependents <= set(ordered):
                     ordered.append(other)
         return ordered

@@ -1,5 +1,7 @@
 """Handlers of security groups and their egress rules."""
 
+# ruff: noqa: ARG002, D102 - what each method does is told once, in base.Handler
+
 from __future__ import annotations
 
 from infra.lab.cloud.handlers.base import (
@@ -21,7 +23,7 @@ class SecurityGroup(Ec2Handler):
     group: a group without rules lets nothing out.
     """
 
-    token = "aws:ec2/securityGroup:SecurityGroup"
+    resource_type = "aws:ec2/securityGroup:SecurityGroup"
     kind, describe, listed = "security-group", "describe_security_groups", "SecurityGroups"
     identity, ids = "GroupId", "GroupIds"
 
@@ -44,7 +46,7 @@ class SecurityGroup(Ec2Handler):
             self._close(cloud, made.id)
         return made
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         none_if_missing(lambda: cloud.client("ec2").delete_security_group(GroupId=identity))
 
     def _close(self, cloud: Cloud, identity: str) -> None:
@@ -58,11 +60,11 @@ class SecurityGroup(Ec2Handler):
 class SecurityGroupEgressRule(Ec2Handler):
     """``aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule`` to one IPv4 network."""
 
-    token = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
+    resource_type = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
     kind, describe, listed = "security-group-rule", "describe_security_group_rules", "SecurityGroupRules"
     identity, ids = "SecurityGroupRuleId", "SecurityGroupRuleIds"
 
-    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:  # noqa: ARG002
+    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
         permission = given(
             IpProtocol=inputs["ipProtocol"],
             FromPort=_port(inputs.get("fromPort")),
@@ -77,9 +79,9 @@ class SecurityGroupEgressRule(Ec2Handler):
         return Made(rules[0]["SecurityGroupRuleId"])
 
     def find(self, cloud: Cloud, inputs: Inputs) -> Made | None:
-        rules = self._describe(
-            cloud, Filters=[{"Name": "group-id", "Values": [inputs["securityGroupId"]]}]
-        )["SecurityGroupRules"]
+        rules = self._describe(cloud, Filters=[{"Name": "group-id", "Values": [inputs["securityGroupId"]]}])[
+            "SecurityGroupRules"
+        ]
         for rule in rules:
             same = (rule["IpProtocol"], rule.get("FromPort"), rule.get("ToPort"), rule.get("CidrIpv4"))
             if rule["IsEgress"] and same == (

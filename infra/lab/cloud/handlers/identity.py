@@ -1,5 +1,7 @@
 """Handlers of IAM and KMS."""
 
+# ruff: noqa: ARG002, D102 - what each method does is told once, in base.Handler
+
 from __future__ import annotations
 
 from typing import Any
@@ -19,7 +21,7 @@ from infra.lab.cloud.handlers.base import (
 class Role(Handler):
     """``aws:iam/role:Role``; its id is its name."""
 
-    token = "aws:iam/role:Role"
+    resource_type = "aws:iam/role:Role"
     updates = frozenset({"tags", "assumeRolePolicy", "description", "maxSessionDuration"})
 
     def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
@@ -35,7 +37,7 @@ class Role(Handler):
         )["Role"]
         return self._made(made)
 
-    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:  # noqa: ARG002
+    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:
         answer = none_if_missing(lambda: cloud.client("iam").get_role(RoleName=identity))
         return None if answer is None else self._made(answer["Role"])
 
@@ -54,7 +56,7 @@ class Role(Handler):
             iam.untag_role(RoleName=identity, TagKeys=gone)
         iam.tag_role(RoleName=identity, Tags=tag_list(new))
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         none_if_missing(lambda: cloud.client("iam").delete_role(RoleName=identity))
 
     def _made(self, role: Any) -> Made:
@@ -64,7 +66,7 @@ class Role(Handler):
 class RolePolicy(Handler):
     """``aws:iam/rolePolicy:RolePolicy``; its id is ``role:policy``."""
 
-    token = "aws:iam/rolePolicy:RolePolicy"
+    resource_type = "aws:iam/rolePolicy:RolePolicy"
     updates = frozenset({"policy"})
 
     def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
@@ -72,31 +74,29 @@ class RolePolicy(Handler):
         self._put(cloud, inputs["role"], policy, inputs)
         return Made(f"{inputs['role']}:{policy}", {"name": policy})
 
-    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:  # noqa: ARG002
+    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:
         role, policy = identity.split(":", 1)
         answer = none_if_missing(
             lambda: cloud.client("iam").get_role_policy(RoleName=role, PolicyName=policy)
         )
         return None if answer is None else Made(identity, {"name": policy})
 
-    def update(self, cloud: Cloud, identity: str, old: Inputs, new: Inputs) -> None:  # noqa: ARG002
+    def update(self, cloud: Cloud, identity: str, old: Inputs, new: Inputs) -> None:
         role, policy = identity.split(":", 1)
         self._put(cloud, role, policy, new)
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         role, policy = identity.split(":", 1)
         none_if_missing(lambda: cloud.client("iam").delete_role_policy(RoleName=role, PolicyName=policy))
 
     def _put(self, cloud: Cloud, role: str, policy: str, inputs: Inputs) -> None:
-        cloud.client("iam").put_role_policy(
-            RoleName=role, PolicyName=policy, PolicyDocument=inputs["policy"]
-        )
+        cloud.client("iam").put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=inputs["policy"])
 
 
 class InstanceProfile(Handler):
     """``aws:iam/instanceProfile:InstanceProfile`` of one role; its id is its name."""
 
-    token = "aws:iam/instanceProfile:InstanceProfile"
+    resource_type = "aws:iam/instanceProfile:InstanceProfile"
 
     def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
         iam = cloud.client("iam")
@@ -108,7 +108,7 @@ class InstanceProfile(Handler):
         )
         return self._made(profile)
 
-    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:  # noqa: ARG002
+    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:
         answer = none_if_missing(
             lambda: cloud.client("iam").get_instance_profile(InstanceProfileName=identity)
         )
@@ -140,10 +140,10 @@ class InstanceProfile(Handler):
 class Key(Handler):
     """``aws:kms/key:Key``, symmetric."""
 
-    token = "aws:kms/key:Key"
+    resource_type = "aws:kms/key:Key"
     updates = frozenset({"tags", "description", "enableKeyRotation", "deletionWindowInDays"})
 
-    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:  # noqa: ARG002
+    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
         kms = cloud.client("kms")
         tags = [{"TagKey": tag["Key"], "TagValue": tag["Value"]} for tag in tag_list(inputs)]
         key = kms.create_key(
@@ -152,7 +152,7 @@ class Key(Handler):
         self._rotate(cloud, key["KeyId"], inputs)
         return self._made(key)
 
-    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:  # noqa: ARG002
+    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:
         answer = none_if_missing(lambda: cloud.client("kms").describe_key(KeyId=identity))
         if answer is None or answer["KeyMetadata"]["KeyState"] == "PendingDeletion":
             return None
@@ -188,7 +188,7 @@ class Key(Handler):
 class Alias(Handler):
     """``aws:kms/alias:Alias``; its id is its name. An alias that exists is pointed at the new key."""
 
-    token = "aws:kms/alias:Alias"
+    resource_type = "aws:kms/alias:Alias"
     updates = frozenset({"targetKeyId"})
 
     def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
@@ -196,7 +196,7 @@ class Alias(Handler):
         cloud.client("kms").create_alias(AliasName=alias, TargetKeyId=inputs["targetKeyId"])
         return Made(alias, {"name": alias})
 
-    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:  # noqa: ARG002
+    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:
         pages = cloud.client("kms").get_paginator("list_aliases").paginate()
         there = any(alias["AliasName"] == identity for page in pages for alias in page["Aliases"])
         return Made(identity, {"name": identity}) if there else None
@@ -207,8 +207,8 @@ class Alias(Handler):
             self.update(cloud, made.id, {}, inputs)
         return made
 
-    def update(self, cloud: Cloud, identity: str, old: Inputs, new: Inputs) -> None:  # noqa: ARG002
+    def update(self, cloud: Cloud, identity: str, old: Inputs, new: Inputs) -> None:
         cloud.client("kms").update_alias(AliasName=identity, TargetKeyId=new["targetKeyId"])
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         none_if_missing(lambda: cloud.client("kms").delete_alias(AliasName=identity))

@@ -1,5 +1,7 @@
 """Handlers of the network: VPC, default group, gateway, subnet, routes."""
 
+# ruff: noqa: ARG002, D102 - what each method does is told once, in base.Handler
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -21,12 +23,12 @@ from infra.lab.cloud.handlers.base import (
 class Vpc(Ec2Handler):
     """``aws:ec2/vpc:Vpc``."""
 
-    token = "aws:ec2/vpc:Vpc"
+    resource_type = "aws:ec2/vpc:Vpc"
     updates = frozenset({"tags", "enableDnsSupport", "enableDnsHostnames"})
     kind, describe, listed = "vpc", "describe_vpcs", "Vpcs"
     identity, ids = "VpcId", "VpcIds"
 
-    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:  # noqa: ARG002
+    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
         ec2 = cloud.client("ec2")
         made = ec2.create_vpc(
             CidrBlock=inputs["cidrBlock"], TagSpecifications=self.tag_specification(inputs)
@@ -38,7 +40,7 @@ class Vpc(Ec2Handler):
         retag(cloud, identity, old, new)
         self._names(cloud, identity, new)
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         none_if_missing(lambda: cloud.client("ec2").delete_vpc(VpcId=identity))
 
     def _names(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
@@ -52,7 +54,7 @@ class Vpc(Ec2Handler):
 class DefaultSecurityGroup(Ec2Handler):
     """``aws:ec2/defaultSecurityGroup:DefaultSecurityGroup``: not made but taken over, and emptied."""
 
-    token = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
+    resource_type = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
     kind, describe, listed = "security-group", "describe_security_groups", "SecurityGroups"
     identity, ids = "GroupId", "GroupIds"
 
@@ -69,9 +71,7 @@ class DefaultSecurityGroup(Ec2Handler):
             raise HandlerError(f"{name}: VPC {inputs['vpcId']} has no default security group")
         group = groups[0]
         if group["IpPermissions"]:
-            ec2.revoke_security_group_ingress(
-                GroupId=group["GroupId"], IpPermissions=group["IpPermissions"]
-            )
+            ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=group["IpPermissions"])
         if group["IpPermissionsEgress"]:
             ec2.revoke_security_group_egress(
                 GroupId=group["GroupId"], IpPermissions=group["IpPermissionsEgress"]
@@ -86,11 +86,11 @@ class DefaultSecurityGroup(Ec2Handler):
 class InternetGateway(Ec2Handler):
     """``aws:ec2/internetGateway:InternetGateway``."""
 
-    token = "aws:ec2/internetGateway:InternetGateway"
+    resource_type = "aws:ec2/internetGateway:InternetGateway"
     kind, describe, listed = "internet-gateway", "describe_internet_gateways", "InternetGateways"
     identity, ids = "InternetGatewayId", "InternetGatewayIds"
 
-    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:  # noqa: ARG002
+    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
         ec2 = cloud.client("ec2")
         made = ec2.create_internet_gateway(TagSpecifications=self.tag_specification(inputs))
         identity = made["InternetGateway"]["InternetGatewayId"]
@@ -108,7 +108,7 @@ class InternetGateway(Ec2Handler):
 class Subnet(Ec2Handler):
     """``aws:ec2/subnet:Subnet``."""
 
-    token = "aws:ec2/subnet:Subnet"
+    resource_type = "aws:ec2/subnet:Subnet"
     updates = frozenset({"tags", "mapPublicIpOnLaunch"})
     kind, describe, listed = "subnet", "describe_subnets", "Subnets"
     identity, ids = "SubnetId", "SubnetIds"
@@ -119,7 +119,7 @@ class Subnet(Ec2Handler):
             "availabilityZoneId": entry["AvailabilityZoneId"],
         }
 
-    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:  # noqa: ARG002
+    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
         made = cloud.client("ec2").create_subnet(
             VpcId=inputs["vpcId"],
             TagSpecifications=self.tag_specification(inputs),
@@ -136,7 +136,7 @@ class Subnet(Ec2Handler):
         retag(cloud, identity, old, new)
         self._public(cloud, identity, new)
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         none_if_missing(lambda: cloud.client("ec2").delete_subnet(SubnetId=identity))
 
     def _public(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
@@ -149,27 +149,27 @@ class Subnet(Ec2Handler):
 class RouteTable(Ec2Handler):
     """``aws:ec2/routeTable:RouteTable``, without inline routes."""
 
-    token = "aws:ec2/routeTable:RouteTable"
+    resource_type = "aws:ec2/routeTable:RouteTable"
     kind, describe, listed = "route-table", "describe_route_tables", "RouteTables"
     identity, ids = "RouteTableId", "RouteTableIds"
 
-    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:  # noqa: ARG002
+    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
         made = cloud.client("ec2").create_route_table(
             VpcId=inputs["vpcId"], TagSpecifications=self.tag_specification(inputs)
         )
         return Made(made["RouteTable"]["RouteTableId"])
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         none_if_missing(lambda: cloud.client("ec2").delete_route_table(RouteTableId=identity))
 
 
 class Route(Handler):
     """``aws:ec2/route:Route`` to a gateway."""
 
-    token = "aws:ec2/route:Route"
+    resource_type = "aws:ec2/route:Route"
     updates = frozenset()
 
-    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:  # noqa: ARG002
+    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
         cloud.client("ec2").create_route(
             RouteTableId=inputs["routeTableId"],
             DestinationCidrBlock=inputs["destinationCidrBlock"],
@@ -177,7 +177,7 @@ class Route(Handler):
         )
         return self._made(inputs)
 
-    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:  # noqa: ARG002
+    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:
         tables = none_if_missing(
             lambda: cloud.client("ec2").describe_route_tables(RouteTableIds=[inputs["routeTableId"]])
         )
@@ -189,7 +189,7 @@ class Route(Handler):
         )
         return self._made(inputs) if there else None
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         none_if_missing(
             lambda: cloud.client("ec2").delete_route(
                 RouteTableId=inputs["routeTableId"], DestinationCidrBlock=inputs["destinationCidrBlock"]
@@ -206,10 +206,10 @@ class Route(Handler):
 class RouteTableAssociation(Handler):
     """``aws:ec2/routeTableAssociation:RouteTableAssociation`` of a subnet."""
 
-    token = "aws:ec2/routeTableAssociation:RouteTableAssociation"
+    resource_type = "aws:ec2/routeTableAssociation:RouteTableAssociation"
     updates = frozenset()
 
-    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:  # noqa: ARG002
+    def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
         made = cloud.client("ec2").associate_route_table(
             RouteTableId=inputs["routeTableId"], SubnetId=inputs["subnetId"]
         )
@@ -218,7 +218,7 @@ class RouteTableAssociation(Handler):
     def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:
         return self._associated(cloud, inputs, lambda entry: entry["RouteTableAssociationId"] == identity)
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         none_if_missing(lambda: cloud.client("ec2").disassociate_route_table(AssociationId=identity))
 
     def find(self, cloud: Cloud, inputs: Inputs) -> Made | None:

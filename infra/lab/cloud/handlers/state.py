@@ -91,9 +91,7 @@ class State:
         return document
 
     def _write(self) -> None:
-        document = _Document(
-            stack=self._stack, resources=self.resources, pending=tuple(sorted(self.pending))
-        )
+        document = _Document(stack=self._stack, resources=self.resources, pending=tuple(sorted(self.pending)))
         handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(document.model_dump(mode="json"), file, indent=1)

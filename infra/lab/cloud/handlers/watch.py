@@ -1,5 +1,7 @@
 """Handlers of alarms and budgets."""
 
+# ruff: noqa: ARG002, D102 - what each method does is told once, in base.Handler
+
 from __future__ import annotations
 
 from typing import Any
@@ -19,7 +21,7 @@ from infra.lab.cloud.handlers.base import (
 class MetricAlarm(Handler):
     """``aws:cloudwatch/metricAlarm:MetricAlarm`` on one metric; its id is its name."""
 
-    token = "aws:cloudwatch/metricAlarm:MetricAlarm"
+    resource_type = "aws:cloudwatch/metricAlarm:MetricAlarm"
     updates = frozenset(
         {
             "alarmActions",
@@ -44,14 +46,14 @@ class MetricAlarm(Handler):
         made = self.read(cloud, alarm, inputs)
         return made or Made(alarm, {"name": alarm})
 
-    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:  # noqa: ARG002
+    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:
         alarms = cloud.client("cloudwatch").describe_alarms(AlarmNames=[identity])["MetricAlarms"]
         return Made(identity, {"name": identity, "arn": alarms[0]["AlarmArn"]}) if alarms else None
 
-    def update(self, cloud: Cloud, identity: str, old: Inputs, new: Inputs) -> None:  # noqa: ARG002
+    def update(self, cloud: Cloud, identity: str, old: Inputs, new: Inputs) -> None:
         self._put(cloud, identity, new)
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         none_if_missing(lambda: cloud.client("cloudwatch").delete_alarms(AlarmNames=[identity]))
 
     def _put(self, cloud: Cloud, alarm: str, inputs: Inputs) -> None:
@@ -79,7 +81,7 @@ class MetricAlarm(Handler):
 class Budget(Handler):
     """``aws:budgets/budget:Budget``; its id is ``account:name``. Any change makes a new one."""
 
-    token = "aws:budgets/budget:Budget"
+    resource_type = "aws:budgets/budget:Budget"
     updates = frozenset()
 
     def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
@@ -99,18 +101,16 @@ class Budget(Handler):
         )
         return Made(f"{account}:{budget}", {"name": budget, "accountId": account})
 
-    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:  # noqa: ARG002
+    def read(self, cloud: Cloud, identity: str, inputs: Inputs) -> Made | None:
         account, budget = identity.split(":", 1)
         answer = none_if_missing(
             lambda: cloud.client("budgets").describe_budget(AccountId=account, BudgetName=budget)
         )
         return None if answer is None else Made(identity, {"name": budget, "accountId": account})
 
-    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:  # noqa: ARG002
+    def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         account, budget = identity.split(":", 1)
-        none_if_missing(
-            lambda: cloud.client("budgets").delete_budget(AccountId=account, BudgetName=budget)
-        )
+        none_if_missing(lambda: cloud.client("budgets").delete_budget(AccountId=account, BudgetName=budget))
 
 
 def _notification(one: Inputs) -> dict[str, Any]:
