@@ -35,10 +35,13 @@ class Quantiles(Closed):
     max: int
 
 
+OrderKind = Literal["new", "fill", "cancel", "reject"]
+
+
 class OrderEvent(Closed):
     """Something that happened to an order at the venue, at the venue's wall clock (ns)."""
 
-    kind: Literal["new", "fill", "cancel", "reject"]
+    kind: OrderKind
     wall_ns: int
     open_orders: int
     """Open orders of the account at the venue after it."""

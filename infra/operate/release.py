@@ -41,6 +41,7 @@ __all__ = [
     "check",
     "generate_key",
     "host_target",
+    "manifest_of",
     "signature_of",
     "source_epoch",
     "source_revision",
@@ -185,6 +186,16 @@ def check(
             raise ReleaseError(archive, "is not executable (mode 0755)", file=program)
     progress("check files", len(found), len(found))
     return manifest
+
+
+def manifest_of(archive: Path) -> ReleaseManifest:
+    """Read the manifest of an archive that check() has passed; this verifies nothing by itself."""
+    if not archive.is_file():
+        raise ReleaseError(archive, "no such file")
+    for path, data, _ in release_archive.entries(archive.read_bytes(), archive):
+        if path == MANIFEST:
+            return read_manifest(data, archive)
+    raise ReleaseError(archive, "is missing", file=MANIFEST)
 
 
 def _compare(found: dict[str, str], manifest: ReleaseManifest, where: Path) -> None:

@@ -81,20 +81,22 @@ class Workspace:
         return self.out / "report.html"
 
     def inventory(self) -> Inventory:
-        """Read and validate the inventory document.
+        """Read and validate this stack's inventory document; WorkspaceError as in read()."""
+        return self.read(self.inventory_file)
+
+    def read(self, document: Path) -> Inventory:
+        """Read and validate an inventory document.
 
         Raises WorkspaceError when it is missing or not of the form that this version reads.
         """
         try:
-            return Inventory.model_validate_json(self.inventory_file.read_text(encoding="utf-8"))
+            return Inventory.model_validate_json(document.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise WorkspaceError(
-                f"{self.inventory_file} does not exist: deploy first (slipway up {self.stack})"
+                f"{document} does not exist: deploy first (slipway up {self.stack})"
             ) from None
         except ValidationError as error:
-            raise WorkspaceError(
-                f"{self.inventory_file} is not an inventory of this version: {error}"
-            ) from error
+            raise WorkspaceError(f"{document} is not an inventory of this version: {error}") from error
 
     def release_archive(self) -> Path:
         """Return the one release archive of this stack.
