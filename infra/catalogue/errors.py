@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,9 +68,17 @@ def dotted(location: Iterable[str | int]) -> str:
 
 
 def faults_of(
-    error: ValidationError, model: type[BaseModel], document: object, root: yaml.Node | None
+    error: ValidationError,
+    model: type[BaseModel],
+    document: object,
+    root: yaml.Node | None,
+    *,
+    hidden: Collection[str] = (),
 ) -> list[Fault]:
-    """Translate pydantic's errors on `document` into faults; `root` (its YAML tree) gives the lines."""
+    """Translate pydantic's errors on `document` into faults; `root` (its YAML tree) gives the lines.
+
+    `hidden` are fields of `model` that no file may give, and that are not offered as keys.
+    """
     faults = []
     for item in error.errors(include_url=False):
         location = _in_document(item["loc"], document)
@@ -78,7 +86,7 @@ def faults_of(
             Fault(
                 key=dotted(location),
                 found=_found(item, location, document),
-                allowed=_allowed(item, model, location),
+                allowed=_allowed(item, model, location, hidden),
                 line=line_of(root, location),
             )
         )
@@ -141,11 +149,13 @@ _LONGEST = 100
 """Characters of a found value that are shown."""
 
 
-def _allowed(item: Any, model: type[BaseModel], location: Sequence[str | int]) -> str:
+def _allowed(
+    item: Any, model: type[BaseModel], location: Sequence[str | int], hidden: Collection[str]
+) -> str:
     context = item.get("ctx", {})
     match item["type"]:
         case "extra_forbidden":
-            keys = ", ".join(_keys_at(model, location[:-1]))
+            keys = ", ".join(key for key in _keys_at(model, location[:-1]) if key not in hidden)
             text = f"no such key; the keys here are {keys}" if keys else "no such key"
         case "missing":
             text = "this key must be given"

@@ -14,7 +14,8 @@ from infra.plan.errors import PlanError
 _APNE1 = ("apne1-az1", "apne1-az2", "apne1-az4")
 _EUW1 = ("euw1-az1", "euw1-az2", "euw1-az3")
 _EUW1_NOT_2 = ("euw1-az1", "euw1-az3")
-_EUW2 = ("euw2-az1", "euw2-az2", "euw2-az3")
+_EUW2_NOT_4 = ("euw2-az1", "euw2-az2", "euw2-az3")
+_EUW2 = (*_EUW2_NOT_4, "euw2-az4")
 _USE1_NOT_3 = ("use1-az1", "use1-az2", "use1-az4", "use1-az5", "use1-az6")
 
 
@@ -62,9 +63,9 @@ INSTANCES = {
         _row("c7i.large", 1, 2, 4, _APNE1 + _EUW1 + _EUW2 + _USE1_NOT_3),
         _row("c7i.xlarge", 2, 2, 8, _APNE1 + _EUW1 + _EUW2 + _USE1_NOT_3),
         _row("c7i.2xlarge", 4, 2, 16, _APNE1 + _EUW1 + _EUW2 + _USE1_NOT_3),
-        _row("c7a.xlarge", 4, 1, 8, _APNE1 + _EUW1 + _EUW2 + _USE1_NOT_3),
-        _row("c8i.xlarge", 2, 2, 8, _APNE1 + _EUW1 + _EUW2 + _USE1_NOT_3),
-        _row("c8i.2xlarge", 4, 2, 16, _APNE1 + _EUW1 + _EUW2 + _USE1_NOT_3),
+        _row("c7a.xlarge", 4, 1, 8, _APNE1 + _EUW1 + _EUW2_NOT_4 + _USE1_NOT_3),
+        _row("c8i.xlarge", 2, 2, 8, _APNE1 + _EUW1 + _EUW2_NOT_4 + _USE1_NOT_3),
+        _row("c8i.2xlarge", 4, 2, 16, _APNE1 + _EUW1 + _EUW2_NOT_4 + _USE1_NOT_3),
         _row("c8a.large", 2, 1, 4, _APNE1 + _EUW1_NOT_2 + _USE1_NOT_3),
         _row("c8a.xlarge", 4, 1, 8, _APNE1 + _EUW1_NOT_2 + _USE1_NOT_3),
         _row("c8a.2xlarge", 8, 1, 16, _APNE1 + _EUW1_NOT_2 + _USE1_NOT_3),
@@ -75,7 +76,7 @@ INSTANCES = {
         _row("m8azn.metal-12xl", 48, 1, 192, _APNE1 + _EUW1 + _USE1_NOT_3, metal=True, numa=None),
         _row("m8azn.metal-24xl", 96, 1, 384, _APNE1 + _EUW1 + _USE1_NOT_3, metal=True, numa=None),
         _row("c7i.metal-24xl", 48, 2, 192, _APNE1 + _EUW1 + _EUW2 + _USE1_NOT_3, metal=True, numa=None),
-        _row("c8i.metal-48xl", 96, 2, 384, _APNE1 + _EUW1 + _EUW2 + _USE1_NOT_3, metal=True, numa=None),
+        _row("c8i.metal-48xl", 96, 2, 384, _APNE1 + _EUW1 + _EUW2_NOT_4 + _USE1_NOT_3, metal=True, numa=None),
     )
 }
 

@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from infra.catalogue.documents import merged, read_document
-from infra.catalogue.errors import Fault, FileFaultsError, faults_of
+from infra.catalogue.errors import Fault, FileFaultsError, contradiction, faults_of
 from infra.plan.addressing import HOSTS_PER_VENUE
 from infra.plan.errors import PlanError
 from infra.plan.model import Closed, InstrumentPlan, Mode, Name, VenueLimits
@@ -53,7 +53,7 @@ class VenueSettings(Closed):
     def _limits_are_known(self) -> VenueSettings:
         for key in self.limits:
             if key not in VenueLimits.model_fields:
-                raise ValueError(f"no limit {key!r}; there are {', '.join(VenueLimits.model_fields)}")
+                raise contradiction(f"limits.{key}", f"one of {', '.join(VenueLimits.model_fields)}")
         return self
 
     def mode_in(self, stack_mode: Mode) -> Mode | Literal["absent"]:
@@ -146,7 +146,7 @@ def _validated(stack: str, wishes: dict[str, Any], file: Path | str, tree: yaml.
     try:
         return StackSettings.model_validate(document)
     except ValidationError as error:
-        faults = faults_of(error, StackSettings, document, _unprefixed(tree))
+        faults = faults_of(error, StackSettings, document, _unprefixed(tree), hidden=("stack",))
         raise SettingsError(
             file, [Fault(f"{_PREFIX}{f.key}" if f.key else "", f.found, f.allowed, f.line) for f in faults]
         ) from None
