@@ -17,6 +17,14 @@ MAX_STREAMS = 1024
 METHODS = ("`SUBSCRIBE`", "`UNSUBSCRIBE`", "`LIST_SUBSCRIPTIONS`", "`SET_PROPERTY`", "`GET_PROPERTY`")
 
 
+class _InvalidError(Exception):
+    """A control message cannot be carried out; ``document`` is the answer."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        super().__init__(document["msg"])
+        self.document = document
+
+
 class StreamClient:
     """One connection to the streams."""
 
@@ -41,45 +49,48 @@ class StreamClient:
             return {"code": 3, "msg": f"Invalid JSON: {error}"}
         if not isinstance(request, dict) or "method" not in request:
             return _invalid(f"missing field `method` at line 1 column {len(text)}")
-        number, method, parameters = request.get("id"), request["method"], request.get("params", [])
+        number, method = request.get("id"), request["method"]
         if "id" not in request or not isinstance(number, int | str | None):
             return _invalid("request ID must be an unsigned integer")
-        match method:
-            case "LIST_SUBSCRIPTIONS":
-                return {"result": list(self.streams), "id": number}
-            case "SUBSCRIBE" | "UNSUBSCRIBE":
-                return self._change(method, parameters, number)
-            case "SET_PROPERTY" | "GET_PROPERTY":
-                return self._property(method, parameters, number)
-        return _invalid(f"unknown variant {method}, expected one of {', '.join(METHODS)}")
+        act = {
+            "LIST_SUBSCRIPTIONS": self._list,
+            "SUBSCRIBE": self._subscribe,
+            "UNSUBSCRIBE": self._unsubscribe,
+            "SET_PROPERTY": self._set_property,
+            "GET_PROPERTY": self._get_property,
+        }.get(method)
+        if act is None:
+            return _invalid(f"unknown variant {method}, expected one of {', '.join(METHODS)}")
+        try:
+            return {"result": act(request.get("params", [])), "id": number}
+        except _InvalidError as error:
+            return error.document
 
-    def _change(self, method: str, parameters: Any, number: Any) -> dict[str, Any]:
-        if not isinstance(parameters, list) or not all(isinstance(name, str) for name in parameters):
-            return {
-                "code": 2,
-                "msg": "Invalid request: invalid type, expected a sequence of strings",
-                "id": number,
-            }
-        if method == "UNSUBSCRIBE":
-            for name in parameters:
-                self.streams.pop(name, None)
-        elif len(self.streams | dict.fromkeys(parameters)) > MAX_STREAMS:
-            return _invalid(f"more than {MAX_STREAMS} streams")
-        else:
-            self.streams |= dict.fromkeys(parameters)
-        return {"result": None, "id": number}
+    def _list(self, _parameters: Any) -> list[str]:
+        return list(self.streams)
 
-    def _property(self, method: str, parameters: Any, number: Any) -> dict[str, Any]:
+    def _subscribe(self, parameters: Any) -> None:
+        names = dict.fromkeys(_names(parameters))
+        if len(self.streams | names) > MAX_STREAMS:
+            raise _InvalidError(_invalid(f"more than {MAX_STREAMS} streams"))
+        self.streams |= names
+
+    def _unsubscribe(self, parameters: Any) -> None:
+        for name in _names(parameters):
+            self.streams.pop(name, None)
+
+    def _get_property(self, parameters: Any) -> bool:
         if not isinstance(parameters, list) or not parameters or not isinstance(parameters[0], str):
-            return _invalid("property name must be a string")
+            raise _InvalidError(_invalid("property name must be a string"))
         if parameters[0] != "combined":
-            return {"code": 0, "msg": "Unknown property", "id": number}
-        if method == "GET_PROPERTY":
-            return {"result": self.combined, "id": number}
+            raise _InvalidError({"code": 0, "msg": "Unknown property"})
+        return self.combined
+
+    def _set_property(self, parameters: Any) -> None:
+        self._get_property(parameters)
         if len(parameters) < 2 or not isinstance(parameters[1], bool):
-            return {"code": 1, "msg": "Invalid value type: expected Boolean"}
+            raise _InvalidError({"code": 1, "msg": "Invalid value type: expected Boolean"})
         self.combined = parameters[1]
-        return {"result": None, "id": number}
 
 
 @dataclass
@@ -188,6 +199,12 @@ class Feed:
 
 def _invalid(what: str) -> dict[str, Any]:
     return {"code": 2, "msg": f"Invalid request: {what}"}
+
+
+def _names(parameters: Any) -> list[str]:
+    if not isinstance(parameters, list) or not all(isinstance(name, str) for name in parameters):
+        raise _InvalidError(_invalid("invalid type, expected a sequence of strings"))
+    return parameters
 
 
 def _rows(levels: list[tuple[int, int]]) -> list[list[str]]:
