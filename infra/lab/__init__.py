@@ -1,0 +1,1 @@
+"""The lab: a cloud on this machine, its hosts, its network and its venues."""

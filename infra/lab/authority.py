@@ -1,7 +1,7 @@
 """The lab's certificate authority: real TLS for names that end in ``.lab``, and for nothing else.
 
-Hosts of the lab trust it, so it is constrained: its certificate allows names under ``.lab`` alone, and no client
-that checks would believe it about another name, whoever got hold of the key.
+Hosts of the lab trust it, so it is constrained: its certificate allows names under ``.lab`` alone, and no
+client that checks would believe it about another name, whoever got hold of the key.
 """
 
 from __future__ import annotations

@@ -20,6 +20,9 @@ from infra.lab.settings import LabError, LabSettings
 
 POLL_S = 0.02
 
+FAMILY = "slipway-lab-"
+"""Begins the name of the control group of every lab on this machine."""
+
 
 def hierarchies() -> tuple[Path, ...]:
     """Return the mounted control group trees that nspawn and systemd look at.
@@ -41,7 +44,7 @@ def hierarchies() -> tuple[Path, ...]:
 
 @dataclass(frozen=True)
 class Cage:
-    """One control group ``<prefix>-lab/<name>`` in every hierarchy."""
+    """One control group ``slipway-lab-<prefix>/<name>`` in every hierarchy."""
 
     paths: tuple[Path, ...]
 
@@ -53,7 +56,13 @@ class Cage:
             raise LabError(
                 "no control group tree is mounted under /sys/fs/cgroup: the lab cannot hold processes"
             )
-        return cls(tuple(root / f"{settings.prefix}-lab" / name for root in roots))
+        return cls(tuple(root / f"{FAMILY}{settings.prefix}" / name for root in roots))
+
+    @classmethod
+    def others(cls, settings: LabSettings) -> list[str]:
+        """Return the prefixes of the other labs on this machine."""
+        found = {path.name.removeprefix(FAMILY) for root in hierarchies() for path in root.glob(f"{FAMILY}*")}
+        return sorted(found - {settings.prefix})
 
     def create(self) -> None:
         """Make the group; harmless when it is there."""
@@ -61,7 +70,7 @@ class Cage:
             path.mkdir(parents=True, exist_ok=True)
 
     def inside(self, argv: Sequence[str]) -> list[str]:
-        """Return a command that enters the group and then becomes ``argv``, so that nothing runs outside it."""
+        """Return a command that enters the group and then becomes ``argv``: nothing runs outside it."""
         enter = "; ".join(f'echo $$ > "{path}/cgroup.procs"' for path in self.paths)
         return ["/bin/sh", "-ec", f'{enter}; exec "$@"', "cage", *argv]
 

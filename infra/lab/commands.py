@@ -1,4 +1,4 @@
-"""Running the system's own tools (ip, nft, mount) and replacing files, with errors that name the command and its complaint."""
+"""Running the system's own tools with errors that name the command, and replacing files whole."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def run(
 ) -> str:
     """Run a command (inside network namespace ``netns`` if given) and return its standard output.
 
-    Raises CommandError when it ends with another code than 0, is not installed, or outlives ``timeout`` seconds.
+    Raises CommandError when it ends with another code than 0, is not installed, or outlives ``timeout``
+    seconds.
     """
     command = ["ip", "netns", "exec", netns, *argv] if netns else list(argv)
     try:
@@ -62,7 +63,7 @@ def succeeds(*argv: str, netns: str | None = None) -> bool:
 
 
 def replace_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a file whole or not at all: a reader never sees half of it, and its mode holds from its first byte."""
+    """Write a file whole or not at all; its mode holds from its first byte."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     scratch.unlink(missing_ok=True)
     handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)

@@ -31,6 +31,9 @@ INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
 INOTIFY_NEEDED = 1024
 """The kernel's default of 128 for each user is used up by about 20 hosts, and then boots hang."""
 
+INOTIFY_FORMER = Path("/run/slipway-inotify-former")
+"""The value before a lab raised it. Like the value itself, the note does not outlive a reboot."""
+
 
 @dataclass(frozen=True)
 class Link:
@@ -58,7 +61,7 @@ class Fabric:
         self.settings = settings
 
     def ensure(self, names: dict[str, IPv4Address]) -> None:
-        """Bring up router, venues' namespace, name and time service; ``names`` are what the name server knows."""
+        """Bring up router, venues' namespace, name and time service; the name server knows ``names``."""
         router, venues = self.settings.router, self.settings.venues
         for namespace in (router, venues):
             ensure_namespace(namespace)
@@ -207,19 +210,21 @@ class Fabric:
             time.sleep(0.02)
 
 
-def raise_inotify_limit() -> int | None:
-    """Raise the machine's inotify limit if it is too low; return the former value if it was changed."""
+def raise_inotify_limit() -> None:
+    """Raise the machine's inotify limit if it is too low, noting the former value first."""
     former = int(INOTIFY_LIMIT.read_text())
-    if former >= INOTIFY_NEEDED:
-        return None
-    INOTIFY_LIMIT.write_text(str(INOTIFY_NEEDED))
-    return former
+    if former < INOTIFY_NEEDED:
+        if not INOTIFY_FORMER.exists():
+            INOTIFY_FORMER.write_text(f"{former}\n")
+        INOTIFY_LIMIT.write_text(str(INOTIFY_NEEDED))
 
 
-def restore_inotify_limit(former: int | None) -> None:
+def restore_inotify_limit() -> None:
     """Put the inotify limit back, unless someone else has changed it since."""
-    if former is not None and int(INOTIFY_LIMIT.read_text()) == INOTIFY_NEEDED:
-        INOTIFY_LIMIT.write_text(str(former))
+    if INOTIFY_FORMER.exists():
+        if int(INOTIFY_LIMIT.read_text()) == INOTIFY_NEEDED:
+            INOTIFY_LIMIT.write_text(INOTIFY_FORMER.read_text())
+        INOTIFY_FORMER.unlink()
 
 
 def namespace_usable(name: str) -> bool:

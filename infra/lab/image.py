@@ -1,7 +1,7 @@
 """The base image of the lab's hosts: a Debian 12 tree, built once by mmdebstrap and shared read-only.
 
-The cache key is a hash of the recipe below, so a changed recipe is a new image. A tree is built beside its place
-and renamed into it, so one that was begun and not finished is never used.
+The cache key is a hash of the recipe below, so a changed recipe is a new image. A tree is built beside
+its place and renamed into it, so one that was begun and not finished is never used.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def ensure(settings: LabSettings) -> Path:
 
 
 def sources() -> list[str]:
-    """Return the machine's own Debian package sources of the suite, for its mirrors are the ones that it can reach."""
+    """Return the machine's own package sources of the suite: it can reach their mirrors."""
     found = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("debian*"))]
     chosen = []
     for path in found:
@@ -175,7 +175,7 @@ def _build(root: Path, scratch: Path) -> None:
 
 
 def _finish(root: Path) -> None:
-    """Turn the packages into a host's image: login user, our files, masks, and nothing that hosts must not share."""
+    """Make it a host's image: login user, our files, masks, and nothing that hosts must not share."""
     run("chroot", str(root), "useradd", "--create-home", "--shell", "/bin/bash", "--groups", "sudo", LOGIN)
     for pattern in OWN_TO_EACH_HOST:
         for path in root.glob(pattern):

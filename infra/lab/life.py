@@ -1,9 +1,9 @@
 """The lab's life: up, down, status, ssh.
 
-``up`` makes what is missing and leaves what is there, so it may be called twice, or after a crash. ``down`` needs no
-record of what was made: everything bears the lab's prefix (namespaces, control groups) or lies in its directory
-(mounts, files); so it also cleans what a half-started or killed lab left. The one change outside, the inotify
-limit, is written into ``lab.json`` before it is made.
+``up`` makes what is missing and leaves what is there, so it may be called twice, or after a crash.
+``down`` needs no record of what was made: everything bears the lab's prefix (namespaces, control groups)
+or lies in its directory (mounts, files); so it also cleans what a half-started or killed lab left. The
+one change outside, the inotify limit, is noted before it is made and undone with the last lab.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 import infra
 from infra.lab import fabric, image, preflight
 from infra.lab.authority import Authority
 from infra.lab.cages import Cage
-from infra.lab.commands import CommandError, replace_text, run
+from infra.lab.commands import replace_text, run
 from infra.lab.fabric import Fabric
 from infra.lab.image import LOGIN
 from infra.lab.nspawn import Hosts
@@ -54,9 +54,6 @@ class LabDocument(Closed):
     endpoint: str | None = None
     """URL of the lab's cloud, for AWS_ENDPOINT_URL."""
 
-    inotify_former: int | None = None
-    """The machine's fs.inotify.max_user_instances before the lab raised it."""
-
     ca: Path
     """The certificate that hosts must trust (PEM)."""
 
@@ -72,7 +69,7 @@ class LabDocument(Closed):
     admin_sockets: dict[str, Path]
     """The simulators' admin endpoints, by venue."""
 
-    processes: dict[str, tuple[int, ...]] = {}
+    processes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     """Process ids by cage at the time of writing, for people; ``down`` asks the kernel instead."""
 
     @property
@@ -105,10 +102,10 @@ class LabStatus(Closed):
 
     document: LabDocument | None = None
     hosts: tuple[HostStatus, ...] = ()
-    venues: dict[str, bool] = {}
+    venues: dict[str, bool] = Field(default_factory=dict)
     """Whether each simulator answers."""
 
-    failures: dict[str, str] = {}
+    failures: dict[str, str] = Field(default_factory=dict)
     """Hosts that could not be started, with the reason."""
 
 
@@ -149,20 +146,19 @@ class Lab:
     def up(self, progress: Progress = silent, names: dict[str, IPv4Address] | None = None) -> LabDocument:
         """Bring the lab up, or repair it, and return ``lab.json``'s content.
 
-        ``names`` are further DNS names of the lab. Raises PreflightError before anything is changed when the machine
-        cannot run it, LabError when a step fails (then ``down`` cleans up, or ``up`` tries again).
+        ``names`` are further DNS names of the lab. Raises PreflightError before anything is changed when
+        the machine cannot run it, LabError when a step fails (then ``down`` cleans up, or ``up`` tries
+        again).
         """
         with _step(progress, "preflight", "this machine"):
             preflight.require(self.settings)
         with _step(progress, "image", "base image of the hosts"):
             tree = self._image()
         with self._sole():
-            former = self._recorded_inotify()
             document = LabDocument(
                 state="starting",
                 prefix=self.settings.prefix,
                 image=tree,
-                inotify_former=former,
                 ca=self.authority.certificate,
                 ssh_key=self.settings.directory / "ssh" / "id_ed25519",
                 proxy_command=self.settings.proxy_command,
@@ -171,6 +167,7 @@ class Lab:
             )
             self._write(document)
             with _step(progress, "network", "router, name and time service"):
+                Cage.of(self.settings).create()
                 fabric.raise_inotify_limit()
                 self.fabric.ensure(hostnames(self.venues.venues) | (names or {}))
             with _step(progress, "authority", "certificate authority and the operator's key"):
@@ -193,13 +190,6 @@ class Lab:
         if document is not None and document.image.is_dir():
             return document.image
         return image.ensure(self.settings)
-
-    def _recorded_inotify(self) -> int | None:
-        present = int(fabric.INOTIFY_LIMIT.read_text())
-        if present < fabric.INOTIFY_NEEDED:
-            return present
-        document = self.document()
-        return document.inotify_former if document else None
 
     def _ssh_key(self, path: Path) -> None:
         if path.exists():
@@ -260,7 +250,6 @@ class Lab:
         if os.geteuid() != 0:
             raise LabError("taking the lab down needs root: use sudo")
         with self._sole():
-            former = self._recorded_former()
             with _step(progress, "cloud", "EC2-compatible endpoint"):
                 Cage.of(self.settings, "cloud").kill(grace=3.0)
             with _step(progress, "hosts", "hosts"):
@@ -273,7 +262,8 @@ class Lab:
                 everything.remove()
             with _step(progress, "network", "namespaces, and with them links, addresses and rules"):
                 self.fabric.remove()
-                fabric.restore_inotify_limit(former)
+                if not Cage.others(self.settings):
+                    fabric.restore_inotify_limit()
             with _step(progress, "files", "mounts and files"):
                 for mount in reversed(self._mounts()):
                     run("umount", mount)
@@ -314,13 +304,6 @@ class Lab:
         with contextlib.suppress(OSError):
             self.settings.directory.rmdir()
 
-    def _recorded_former(self) -> int | None:
-        try:
-            document = self.document()
-        except LabError:
-            return None
-        return document.inotify_former if document else None
-
     def _host_directories(self) -> list[str]:
         if not self.settings.hosts.is_dir():
             return []
@@ -342,7 +325,7 @@ class Lab:
     # -- looking ----------------------------------------------------------------------------------------
 
     def document(self) -> LabDocument | None:
-        """Read ``lab.json``; None when there is no lab. Raises LabError naming the file when it cannot be read."""
+        """Read ``lab.json``; None when there is no lab. LabError names the file when it cannot be read."""
         path = self.settings.document
         try:
             return LabDocument.model_validate_json(path.read_text(encoding="utf-8"))
@@ -356,14 +339,18 @@ class Lab:
         document = self.document()
         if document is None:
             left = self.remains()
-            problems = (f"no {self.settings.document}, but there are: {'; '.join(left)}",) if left else ()
-            return LabStatus(state="broken" if left else "down", problems=problems)
-        problems = []
+            if not left:
+                return LabStatus(state="down")
+            complaint = f"no {self.settings.document}, but there are: {'; '.join(left)}"
+            return LabStatus(state="broken", problems=(complaint,))
+        problems: list[str] = []
         if document.state != "up":
             problems.append("the last start did not end: run `slipway lab up` again, or `slipway lab down`")
-        for namespace in (self.settings.router, self.settings.venues):
-            if not fabric.namespace_usable(namespace):
-                problems.append(f"network namespace {namespace} is gone")
+        problems += [
+            f"network namespace {namespace} is gone"
+            for namespace in (self.settings.router, self.settings.venues)
+            if not fabric.namespace_usable(namespace)
+        ]
         for name, what in (("names", "the name server"), ("time", "the time server")):
             if Cage.of(self.settings, name).empty():
                 problems.append(f"{what} is not running")
@@ -452,7 +439,7 @@ class Lab:
 
     @contextmanager
     def _sole(self) -> Iterator[None]:
-        """Let one process change the lab at a time. The lock lies beside the directory, which ``down`` removes."""
+        """Let one process at a time change the lab, by a lock beside the directory that ``down`` removes."""
         path = self._lock_file
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = -1

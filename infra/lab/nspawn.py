@@ -1,8 +1,9 @@
 """Hosts as systemd-nspawn containers: real systemd, sshd and nftables over one shared image, up in a second.
 
-A host is a directory ``hosts/<instance id>`` in the lab's directory (``host.json``, the overlay's ``upper`` and
-``work``, the mount point ``root``, ``console.log``), a network namespace, and a cage with two groups: ``keeper``,
-which starts the container again when it reboots, and ``box``, which is the container.
+A host is a directory ``hosts/<instance id>`` in the lab's directory (``host.json``, the overlay's
+``upper`` and ``work``, the mount point ``root``, ``console.log``), a network namespace, and a cage with
+two groups: ``keeper``, which starts the container again when it reboots, and ``box``, which is the
+container.
 """
 
 from __future__ import annotations
@@ -136,8 +137,8 @@ class Hosts:
                 keeper,
                 ["/bin/bash", "-c", KEEPER, "keeper", namespace, enter_box, *nspawn],
                 self.console(instance),
-                # net.* belongs to the host's own namespace, so the host may set it, as on a machine of its own.
-                {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"},
+                # net.* belongs to the host's own namespace, so the host may set it, as on a machine of
+                # its own. {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"},
             )
         self._await_login(spec)
 
@@ -153,7 +154,7 @@ class Hosts:
         cage.kill(grace=0)
 
     def reboot(self, instance: str) -> None:
-        """Restart a host in order and wait until it answers again; its disk stays, /run and its rules do not."""
+        """Restart a host in order and wait until it answers; its disk stays, /run and its rules do not."""
         former = self._first_process(instance)
         if former is None:
             raise LabError(f"host {instance} is not running, so it cannot be rebooted")

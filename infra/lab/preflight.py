@@ -1,4 +1,4 @@
-"""What a machine needs to run the lab, looked at before anything is changed: one line for each thing missing."""
+"""What a machine needs to run the lab, looked at before anything is changed; one line a thing missing."""
 
 from __future__ import annotations
 
@@ -128,12 +128,12 @@ def _other_lab(settings: LabSettings) -> list[str]:
         return []
     found = fabric.Fabric(settings).namespaces()
     if not found and not _cage_empty(settings, ""):
-        found = [f"processes in {settings.prefix}-lab"]
+        found = [f"processes of a lab with the prefix {settings.prefix!r}"]
     if not found:
         return []
     return [
-        f"{', '.join(found)} exist, but {settings.document} does not: a lab with another directory uses the prefix "
-        f"{settings.prefix!r} (set {PREFIX_VARIABLE}), or one crashed (run `slipway lab down`)"
+        f"{', '.join(found)} exist, but {settings.document} does not: a lab with another directory has the "
+        f"prefix {settings.prefix!r} (set {PREFIX_VARIABLE}), or one crashed (run `slipway lab down`)"
     ]
 
 
@@ -145,8 +145,8 @@ def _directory(settings: LabSettings) -> list[str]:
         return [f"{directory} is not a directory: set {DIRECTORY_VARIABLE}"]
     if any(directory.iterdir()):
         return [
-            f"{directory} is not empty and holds no lab.json: set {DIRECTORY_VARIABLE} to an empty directory, "
-            "or run `slipway lab down` if a start of the lab was interrupted"
+            f"{directory} is not empty and holds no lab.json: set {DIRECTORY_VARIABLE} to an empty "
+            "directory, or run `slipway lab down` if a start of the lab was interrupted"
         ]
     return []
 
@@ -176,12 +176,13 @@ def _overlay(settings: LabSettings) -> list[str]:
         try:
             run("unshare", "--mount", "sh", "-c", trial)
         except CommandError as error:
-            return [f"overlayfs cannot be mounted below {nearest(settings.directory)}: {error.stderr}"]
+            reason = " ".join(error.stderr.split())
+            return [f"overlayfs cannot be mounted below {nearest(settings.directory)}: {reason}"]
     return []
 
 
 def _network(_settings: LabSettings) -> list[str]:
-    """Try everything in network namespaces that end with the trial, the firewall with rules of the real form."""
+    """Try it in network namespaces that end with the trial, the firewall with rules of the real form."""
     permission = Permission("tcp", 443, 443, ("0.0.0.0/0",))
     hosts = [
         HostPolicy(

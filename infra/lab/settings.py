@@ -20,7 +20,7 @@ class LabError(Exception):
 
 @dataclass(frozen=True)
 class LabSettings:
-    """One lab: its state directory, the shared image cache, the prefix of its names, the port of its cloud."""
+    """One lab: its directory, the shared image cache, the prefix of its names, the port of its cloud."""
 
     directory: Path = Path("/var/lib/slipway/lab")
     cache: Path = Path("/var/cache/slipway")
@@ -33,7 +33,7 @@ class LabSettings:
     def __post_init__(self) -> None:
         if not (self.prefix.isalnum() and self.prefix.islower() and len(self.prefix) <= 8):
             raise LabError(
-                f"lab prefix {self.prefix!r} is not 1 to 8 lower-case letters and digits: set {PREFIX_VARIABLE}"
+                f"{PREFIX_VARIABLE} is {self.prefix!r}; allowed are 1 to 8 lower-case letters and digits"
             )
         if not self.directory.is_absolute():
             raise LabError(f"lab directory {self.directory} is not absolute: set {DIRECTORY_VARIABLE}")

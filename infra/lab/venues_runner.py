@@ -1,8 +1,8 @@
-"""The venues of the lab: their addresses and names, their simulators, and the accounts that are made for a run.
+"""The venues of the lab: addresses and names, simulators, and the accounts that are made for a run.
 
 Keys are made when the lab comes up and exist nowhere else. Their values are in ``secrets.json`` (0600) in the
-lab's directory; ``put_secrets`` carries them into the cloud's parameter store, as an owner would, under the names
-that the plan gives.
+lab's directory; ``put_secrets`` carries them into the cloud's parameter store, as an owner would, under
+the names that the plan gives.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import socket
 import string
 import sys
 import time
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -136,10 +137,10 @@ class VenuesRunner:
     def put_secrets(self, plan: DeploymentPlan, endpoint: str) -> list[str]:
         """Put the lab's credentials into the parameter store under the plan's names; return those names.
 
-        Values go to the region of the host that reads them, as SecureString. Raises LabError naming a credential
-        that the lab has no value for.
+        Values go to the region of the host that reads them, as SecureString. Raises LabError naming a
+        credential that the lab has no value for.
         """
-        import boto3
+        import boto3  # noqa: PLC0415 - slow to import, and needed here alone
 
         values = self.secrets()
         written = []
@@ -169,7 +170,7 @@ class VenuesRunner:
         return written
 
     def allow(self, addresses: Mapping[str, Sequence[IPv4Address]]) -> None:
-        """Tell venues which source addresses may use the lab's account: ``{"binance": [elastic address]}``."""
+        """Tell venues which source addresses may use the lab's account: ``{"binance": [address]}``."""
         for venue in self.venues:
             if venue.name in addresses:
                 networks = [f"{address}/32" for address in addresses[venue.name]]
@@ -177,7 +178,7 @@ class VenuesRunner:
                 self.admin(venue.name, "POST", "/accounts", account)
 
     def admin(self, venue: str, method: str, path: str, body: Any = None) -> Any:
-        """Speak to a simulator's admin endpoint and return its JSON answer; LabError when it refuses or is down."""
+        """Ask a simulator's admin endpoint and return its JSON answer; LabError when it refuses."""
         connection = _UnixConnection(self.admin_socket(venue))
         try:
             payload = None if body is None else json.dumps(body)
@@ -264,9 +265,7 @@ def _binance_account() -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _polymarket_account() -> tuple[dict[str, Any], dict[str, str]]:
-    import uuid
-
-    from eth_account import Account
+    from eth_account import Account  # noqa: PLC0415 - slow to import, and needed once a lab
 
     wallet = Account.create()
     values = {
@@ -277,8 +276,8 @@ def _polymarket_account() -> tuple[dict[str, Any], dict[str, str]]:
     }
     account = {
         "name": ACCOUNT,
-        "wallet": wallet.address,
-        "api_keys": [
+        "address": wallet.address,
+        "keys": [
             {
                 "api_key": values["polymarket_api_key"],
                 "secret": values["polymarket_api_secret"],
@@ -290,8 +289,10 @@ def _polymarket_account() -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _restrict(account: dict[str, Any], networks: list[str]) -> None:
+    """Bind the account's keys to source addresses, where the venue's keys can be (an API key has a list)."""
     for key in account.get("keys", []):
-        key["addresses"] = networks
+        if "passphrase" not in key:
+            key["addresses"] = networks
 
 
 _ACCOUNTS = {"binance": _binance_account, "polymarket": _polymarket_account}

@@ -112,7 +112,7 @@ class PlacementGroups:
 
 
 def console_output(instance_id: str, keys: list[str]) -> str:
-    """Serve GetConsoleOutput with the host keys in the block that cloud-init prints; empty before the first boot."""
+    """Serve GetConsoleOutput: the host keys in cloud-init's block; nothing before the first boot."""
     text = ""
     if keys:
         text = "\n".join(["-----BEGIN SSH HOST KEY KEYS-----", *keys, "-----END SSH HOST KEY KEYS-----", ""])

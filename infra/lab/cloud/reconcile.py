@@ -1,8 +1,8 @@
 """Keeping hosts and firewall what the account says, whatever happened before (level-triggered).
 
 Desired: moto's instances, security groups, addresses and routes. Actual: the host driver's directories and
-processes, the router's table. Each pass compares the two and starts what is missing; nothing depends on having
-seen the call that changed something.
+processes, the router's table. Each pass compares the two and starts what is missing; nothing depends on
+having seen the call that changed something.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from infra.lab.cloud import view
@@ -76,7 +77,7 @@ class Reconciler:
         self._wake.set()
 
     def apply_rules(self) -> None:
-        """Bring the firewall up to date; the caller holds the server's lock, so a call returns with it in force."""
+        """Bring the firewall up to date before the present call ends; the caller holds the server's lock."""
         policies = [one.policy for one in view.instances() if one.state in ON]
         text = ruleset(policies)
         if text != self._loaded:
@@ -85,7 +86,7 @@ class Reconciler:
 
     def reboot(self, instance_id: str) -> None:
         """Restart a host in order."""
-        self._change(instance_id, "reboot", lambda: self._hosts.reboot(instance_id), wait_s=STOP_S)
+        self._change(instance_id, "reboot", partial(self._hosts.reboot, instance_id), wait_s=STOP_S)
 
     def settled(self) -> bool:
         """Tell whether every host is what it should be."""
@@ -131,17 +132,17 @@ class Reconciler:
                 if name in self._powered:
                     self._powered_off(one)
                 elif one.state == "pending":
-                    self._change(name, "boot", lambda one=one: self._boot(one))  # type: ignore[misc]
+                    self._change(name, "boot", partial(self._boot, one))
             elif one.state == "pending":
-                self._change(name, "boot", lambda one=one: self._boot(one))  # type: ignore[misc]
+                self._change(name, "boot", partial(self._boot, one))
             elif one.state in {"stopping", "stopped"} and (running or one.state == "stopping"):
-                self._change(name, "stop", lambda one=one: self._stop(one))  # type: ignore[misc]
+                self._change(name, "stop", partial(self._stop, one))
             elif one.state in GONE and (name in known or one.state == "shutting-down"):
-                self._change(name, "terminate", lambda one=one: self._terminate(one))  # type: ignore[misc]
+                self._change(name, "terminate", partial(self._terminate, one))
         for name in known:
             if name not in wanted and not self._is_busy(name):
                 log.warning("host %s belongs to no instance (an earlier cloud's): removing it", name)
-                self._change(name, "remove", lambda name=name: self._hosts.terminate(name))  # type: ignore[misc]
+                self._change(name, "remove", partial(self._hosts.terminate, name))
 
     def _boot(self, one: Wanted) -> None:
         name = one.spec.instance
@@ -185,7 +186,7 @@ class Reconciler:
             )
 
     def _failed(self, one: Wanted, reason: str) -> None:
-        """Give up a host that does not boot: state ``terminated`` with the reason, as AWS answers a failed launch."""
+        """Give up a host that does not boot: ``terminated`` with the reason, as a failed launch on AWS."""
         log.error("host %s cannot be started: %s", one.spec.instance, reason)
         self.failures[one.spec.instance] = reason
         with self._lock:

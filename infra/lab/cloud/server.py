@@ -2,9 +2,10 @@
 
     python -m infra.lab.cloud.server --directory DIR --prefix PREFIX --port PORT --image TREE
 
-It speaks AWS's protocols on 127.0.0.1. Requests pass one at a time (moto's state has no locks). After a call that
-changes EC2's state the firewall is brought up to date before the call returns, and hosts are brought up to date
-behind it (see reconcile.py), so an instance is ``pending`` until its sshd answers, as on AWS.
+It speaks AWS's protocols on 127.0.0.1. Requests pass one at a time (moto's state has no locks). After a
+call that changes EC2's state the firewall is brought up to date before the call returns, and hosts are
+brought up to date behind it (see reconcile.py), so an instance is ``pending`` until its sshd answers, as
+on AWS.
 
 Beside the AWS API: ``GET /_slipway/status`` and ``POST /_slipway/settle``.
 """
@@ -31,8 +32,8 @@ os.environ.setdefault("MOTO_ENABLE_AMI_VALIDATION", "true")
 os.environ.setdefault("MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION", "true")
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
-from moto.core import DEFAULT_ACCOUNT_ID
-from moto.ec2 import ec2_backends
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
@@ -62,7 +63,7 @@ POWER = {
     "StopInstances": ("stopped", "stopping"),
     "TerminateInstances": ("terminated", "shutting-down"),
 }
-"""The state that moto jumps to at once, and the one that the instance is really in until its host has followed."""
+"""The state that moto jumps to, and the one that the instance is in until its host has followed."""
 
 
 class Cloud:
@@ -172,7 +173,7 @@ class Cloud:
             jumped, real = POWER[action]
             for one in view.instances():
                 former = before.get(one.instance.id)
-                if one.state == jumped and former != jumped and former != real:
+                if one.state == jumped and former not in {jumped, real}:
                     set_state(one.instance, real)
                     if action == "RunInstances":
                         one.instance.placement.group_name = form.get("Placement.GroupName", "")

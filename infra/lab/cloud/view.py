@@ -1,4 +1,4 @@
-"""Reading moto's state: which hosts the account wants, and what the router must enforce. Reads, never writes."""
+"""Reading moto's state: which hosts the account wants, what the router must enforce. Never writes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
+
+from moto.ec2.models import ec2_backends
 
 from infra.lab.fabric import ELASTIC_POOL, Link
 from infra.lab.nspawn import HostSpec
@@ -30,23 +32,21 @@ class Wanted:
 
 def backends() -> Iterator[tuple[str, Any]]:
     """Go through the EC2 state of every account and region that was spoken to."""
-    from moto.ec2 import ec2_backends
-
     for account in list(ec2_backends.values()):
         yield from list(account.items())
 
 
 def instances() -> list[Wanted]:
     """Return every instance that moto knows, terminated ones too."""
-    found = []
     every = list(backends())
     members = _members(every)
-    for region, backend in every:
-        for reservation in list(backend.reservations.values()):
-            for instance in reservation.instances:
-                if instance.nics:
-                    found.append(_wanted(region, backend, instance, members))
-    return found
+    return [
+        _wanted(region, backend, instance, members)
+        for region, backend in every
+        for reservation in list(backend.reservations.values())
+        for instance in reservation.instances
+        if instance.nics
+    ]
 
 
 def find(instance_id: str) -> Any | None:
