@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .fixed import SCALE
 from .messages import Book, LevelChange
 from .wire import Side
 
@@ -25,8 +26,8 @@ class TopOfBook:
         self._best = {side: self._search(side) for side in Side}
         self.valid = True
 
-    def change(self, change: LevelChange) -> bool:
-        """Take one level's new size. True: ours still agrees with the best prices that the venue says."""
+    def change(self, change: LevelChange) -> None:
+        """Take one level's new size."""
         levels, price = self._levels[change.side], change.price_e8
         best = self._best[change.side]
         if change.size_e8:
@@ -36,8 +37,11 @@ class TopOfBook:
                 self._best[change.side] = price
         elif levels.pop(price, None) is not None and price == best:
             self._best[change.side] = self._search(change.side)
+
+    def agrees(self, change: LevelChange) -> bool:
+        """Whether our best prices are those that the venue gave with its last change."""
         return self._agrees(Side.BUY, change.best_bid_e8, 0) and self._agrees(
-            Side.SELL, change.best_ask_e8, 10**8
+            Side.SELL, change.best_ask_e8, SCALE
         )
 
     def invalidate(self) -> None:

@@ -121,10 +121,12 @@ class Desk:
         """Bring our orders in line with the venue's list; gives those of the venue that are not ours."""
         found = {order.venue_id: order for order in await self._venue.open_orders()}
         for order in self.orders.open:
-            if order.venue_id and order.venue_id in found:
+            if order.venue_id in found:
                 await self._take(order, found[order.venue_id])
-            elif order.venue_id and order.stage is Stage.LIVE:
-                self.look_up(order)
+            elif order.stage is Stage.LIVE:
+                gone = await self._venue.order(order.venue_id)
+                if gone is None or not await self._take(order, gone):
+                    self.look_up(order)
         return [order for order in found.values() if order.is_live and self._is_strange(order.venue_id)]
 
     def look_up(self, order: Order, after_s: float = 0.0) -> None:

@@ -61,7 +61,7 @@ class MarketChannel:
     def received(self, text: str) -> None:
         """Apply one frame, then say the new top of each book that it touched."""
         now = time.monotonic_ns()
-        touched: set[int] = set()
+        touched: dict[int, LevelChange | None] = {}
         for event in market_events(text):
             number = self._index.get(event.asset)
             if number is None:
@@ -70,11 +70,15 @@ class MarketChannel:
                 self._on_tick(number, event.tick)
             elif isinstance(event, Book):
                 self._take(number, event)
-                touched.add(number)
-            elif self._apply(number, event):
-                touched.add(number)
-        for number in touched:
-            self._say(number, now)
+                touched[number] = None
+            elif self._books[number].valid:
+                self._books[number].change(event)
+                touched[number] = event
+        for number, last in touched.items():
+            if last is None or self._books[number].agrees(last):
+                self._say(number, now)
+            else:
+                self._missed(number)
 
     def needs(self, number: int) -> bool:
         """Whether a whole book is wanted and could be used."""
@@ -108,16 +112,11 @@ class MarketChannel:
         if not was:
             self._on_change()
 
-    def _apply(self, number: int, change: LevelChange) -> bool:
-        book = self._books[number]
-        if not book.valid:
-            return False
-        if book.change(change):
-            return True
-        book.invalidate()
+    def _missed(self, number: int) -> None:
+        """Drop a book whose best prices are not the venue's after a whole frame was applied."""
+        self._books[number].invalidate()
         self._on_change()
         self._refetch(number)
-        return False
 
     def _say(self, number: int, now: int) -> None:
         book = self._books[number]

@@ -19,6 +19,7 @@ from .heartbeat import Heartbeat
 from .market import MarketChannel
 from .orders import Order, Orders, Sink
 from .user import UserChannel
+from .venue import CENT_E8
 from .wire import Side, State, Submit, Tif
 
 if TYPE_CHECKING:
@@ -329,6 +330,8 @@ class Session:
             return f"price {to_text(price)}, allowed are {allowed}"
         if request.quantity_e8 <= 0 or request.quantity_e8 % lot:
             return f"quantity {to_text(request.quantity_e8)}, allowed are multiples of {to_text(lot)}"
+        if request.price_e8 * request.quantity_e8 < SCALE * CENT_E8:
+            return f"value of {to_text(price)} x {to_text(request.quantity_e8)}, allowed is 0.01 and more"
         return None
 
     def _state(self) -> tuple[State, str]:

@@ -39,7 +39,7 @@ from py_clob_client_v2.order_utils.model.signature_type_v2 import (  # type: ign
 
 from . import messages
 from .errors import MalformedMessageError, RefusedError, VenueError
-from .fixed import CHAIN_UNIT, SCALE, to_e8
+from .fixed import CHAIN_UNIT, SCALE, to_e8, to_text
 from .heartbeat import WrongHeartbeatIdError
 from .wire import Side, Tif
 
@@ -55,6 +55,9 @@ KEEP_WARM_S = 50.0
 """Idle connections live this long: less than servers keep theirs, so none dies under an order."""
 
 MOST_PAGES = 100
+CENT_E8, CENT = 1_000_000, 10_000
+"""0.01 in 1e-8 units, and in base units of the chain."""
+
 SIGNED_VERSIONS = (2, 3)
 """Order versions that share the V2 struct; version 1 is dead since April 2026."""
 
@@ -243,7 +246,10 @@ class Venue:
     def sign(self, order: NewOrder) -> tuple[Any, str]:
         """Sign an order; gives it with its hash. 0.6 ms with libsecp256k1 (coincurve), 11 ms without."""
         builder = self._builder(neg_risk=order.market.neg_risk)
-        maker, taker = amounts(order.side, order.price_e8, order.quantity_e8)
+        if order.tif == Tif.IOC and order.side == Side.BUY:
+            maker, taker = immediate_buy(order.market, order.price_e8, order.quantity_e8)
+        else:
+            maker, taker = amounts(order.side, order.price_e8, order.quantity_e8)
         unsigned = builder.build_order(
             OrderDataV2(
                 maker=self._maker,
@@ -311,6 +317,24 @@ def amounts(side: Side, price_e8: int, quantity_e8: int) -> tuple[int, int]:
     tokens = quantity_e8 // CHAIN_UNIT
     money = price_e8 * quantity_e8 // (SCALE * CHAIN_UNIT)
     return (money, tokens) if side == Side.BUY else (tokens, money)
+
+
+def immediate_buy(market: Market, price_e8: int, quantity_e8: int) -> tuple[int, int]:
+    """(maker, taker) amounts of an immediate buy, for which the venue wants whole cents of money.
+
+    Cents are cut off, then shares are what that money buys at the price, with as many decimals as the
+    market's tick allows (the official client's rounding). So it may be for less than was asked, never
+    more; the rest is reported as canceled. (0, …) where not even a cent is left.
+    """
+    money = price_e8 * quantity_e8 // (SCALE * CENT_E8) * CENT
+    step = 10 ** (6 - _amount_decimals(market.tick_e8))
+    return money, money * SCALE // price_e8 // step * step
+
+
+def _amount_decimals(tick_e8: int) -> int:
+    """Decimals of a product of price and size: those of the tick and two of the size."""
+    digits = to_text(tick_e8).partition(".")[2]
+    return len(digits) + 2
 
 
 def _seconds(text: str) -> float | None:
