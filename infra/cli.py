@@ -57,6 +57,8 @@ OUR_ERRORS = (
 )
 """Errors whose message is written for the operator: shown as they are, without a traceback."""
 
+VENUE_COLUMNS = ("venue", "phase", "orders", "market_data", "host", "cancel_all", "dead_man", "on_disconnect")
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=__doc__)
 lab_app = typer.Typer(
     no_args_is_help=True, help="A cloud on this machine, with venue simulators: no account needed."
@@ -94,11 +96,11 @@ def _run(workspace: Workspace, name: str, command: Command) -> None:
 def venues(*, as_json: AsJson = False) -> None:
     """Print the connection matrix: every venue of the catalogue, and how it is reached and stopped."""
     rows = connection_matrix(load_catalogue())
-    shown = Table(title="venues")
-    for heading in rows[0]:
-        shown.add_column(heading.replace("_", " "))
+    shown = Table(title="venues (--json shows every column)")
+    for heading in VENUE_COLUMNS:
+        shown.add_column(heading.replace("_", " "), no_wrap=heading == "venue", overflow="fold")
     for row in rows:
-        shown.add_row(*(escape(str(value)) for value in row.values()))
+        shown.add_row(*(escape(str(row[heading])) for heading in VENUE_COLUMNS))
     _show(rows, shown, as_json=as_json)
 
 
@@ -113,7 +115,7 @@ def plan(
     planned = build_plan(load_catalogue(), load_settings(stack, mode=mode))
     shown = Table(title=f"{planned.stack}, mode {planned.mode}")
     for heading in ("host", "where", "machine", "venues", "speaks to", "may lose a day"):
-        shown.add_column(heading)
+        shown.add_column(heading, no_wrap=heading == "host", overflow="fold")
     for host in planned.hosts:
         shown.add_row(
             host.name,

@@ -71,7 +71,6 @@ class Rehearsal:
         workspace, stack = self.workspace, self.workspace.stack
         with self._step("lab", "slipway lab up"):
             document = self.lab.up(progress=lambda event: self.tell(lab_line(event)))
-        enter(document)
         with self._step("release", "; ".join(c.shown() for c in reference.commands(workspace))):
             key = release.generate_key(self.lab.settings.cache / "release-key")
             reference.build(workspace, key, self.tell)
@@ -253,6 +252,7 @@ def deploy(workspace: Workspace, lab: Lab, tell: Tell) -> None:
     document = lab.document()
     if document is None or document.endpoint is None:
         raise RehearsalError("no lab is up on this machine: slipway lab up")
+    enter(document)
     overrides = {
         "slipway:mode": "simulated",
         "slipway:public_key": document.ssh_key.with_suffix(".pub").read_text(encoding="utf-8").strip(),
