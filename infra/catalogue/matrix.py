@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from infra.catalogue.load import weak_facts
-from infra.catalogue.models import AbsentMode, AssignedMode, Catalogue, Facility, Hall, PublicMode, Venue
+from infra.catalogue.models import AbsentMode, AssignedMode, Catalogue, Facility, PublicMode, Venue, Zone
 from infra.plan.model import Mode
+
+
+SCREEN = ("venue", "phase", "place", "connector", "simulated", "test", "live", "cancel_all", "dead_man")
+"""The columns that fit a terminal of 80; the others are for JSON and for pages."""
 
 
 def connection_matrix(catalogue: Catalogue) -> list[dict[str, str | int]]:
@@ -16,6 +20,7 @@ def connection_matrix(catalogue: Catalogue) -> list[dict[str, str | int]]:
 
 
 def _row(catalogue: Catalogue, venue: Venue) -> dict[str, str | int]:
+    place = catalogue.places[venue.hosting.place]
     bound = venue.clock.bound_ms.value
     return {
         "venue": venue.name,
@@ -24,7 +29,9 @@ def _row(catalogue: Catalogue, venue: Venue) -> dict[str, str | int]:
         "market_data": ", ".join(
             _unique(p.name for p in venue.protocols if p.use in ("market_data", "orders_and_market_data"))
         ),
-        "host": _host(catalogue, venue),
+        "place": venue.hosting.place,
+        "region": place.region if isinstance(place, Zone) else "hall",
+        "zone": place.zone_id if isinstance(place, Zone) else place.operator,
         "connector": venue.connector.kind if venue.connector.built else "not built",
         **{mode: _world(venue, mode) for mode, _ in venue.modes.each()},
         "credentials": sum(credential.needed(venue.connector.settings) for credential in venue.credentials),
@@ -36,13 +43,6 @@ def _row(catalogue: Catalogue, venue: Venue) -> dict[str, str | int]:
         "on_disconnect": _facility(venue.cancel.on_disconnect),
         "to_check": len(weak_facts(venue)),
     }
-
-
-def _host(catalogue: Catalogue, venue: Venue) -> str:
-    place = catalogue.places[venue.hosting.place]
-    if isinstance(place, Hall):
-        return f"{place.city} (hall)"
-    return f"{place.city} ({place.region}, {place.zone_id})"
 
 
 def _world(venue: Venue, mode: Mode) -> str:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from infra.catalogue.load import load_catalogue, weak_facts
-from infra.catalogue.matrix import connection_matrix
+from infra.catalogue.matrix import SCREEN, connection_matrix
 from infra.catalogue.models import AbsentMode, AssignedMode, Catalogue, Fact, Hall, PublicMode, Zone
 
 VENUES = {
@@ -102,9 +102,12 @@ def test_the_matrix_is_flat_whole_and_fit_for_json(catalogue: Catalogue) -> None
         "nyse",
     ]
     assert len({tuple(row) for row in rows}) == 1
+    assert set(SCREEN) <= set(rows[0])
     assert json.loads(json.dumps(rows)) == rows
     binance, polymarket, nasdaq = rows[0], rows[1], rows[5]
     assert (binance["test"], binance["live"], binance["dead_man"]) == ("443", "443, 9443", "none")
+    assert (binance["place"], binance["region"], binance["zone"]) == ("tokyo", "ap-northeast-1", "apne1-az4")
+    assert (nasdaq["place"], nasdaq["region"], nasdaq["zone"]) == ("carteret", "hall", "Equinix NY11")
     assert (polymarket["test"], polymarket["dead_man"]) == ("none", "15 s at worst")
     assert (nasdaq["live"], nasdaq["cancel_all"], nasdaq["connector"]) == ("assigned", "order", "not built")
     assert binance["credentials"] == 2

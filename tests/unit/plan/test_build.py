@@ -106,7 +106,7 @@ def attempt(wishes: StackSettings) -> DeploymentPlan | None:
     return None
 
 
-many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @many
