@@ -18,7 +18,7 @@
 #define CANCEL_AGAIN_NS NS_PER_S
 #define ANSWER_WITHIN_NS (2 * NS_PER_S) /* an order without an answer for longer: the venue is stale */
 #define QUIET_NS NS_PER_S               /* without news of strays before a sweep is over */
-#define LOST_AFTER_NS (2 * NS_PER_S)
+#define LOST_AFTER_NS (4 * NS_PER_S)    /* of sweeping, until an order of a lost connection is given up */
 #define CHECK_EVERY_NS (20 * NS_PER_MS)
 #define PUBLISH_EVERY_NS (5 * NS_PER_MS)
 #define STATUS_EVERY_NS (200 * NS_PER_MS)
@@ -40,7 +40,7 @@ static void ask_cancel_all(venue *at) {
   at->cancel_all_mono_ns = at->engine->mono_ns;
   at->view.cancel_alls_sent++;
   if (at->connector.ops->cancel_all(at->connector.broker) == 0) {
-    at->cancel_alls_since_ready++;
+    at->cancel_alls_of_sweep++;
   }
 }
 
@@ -168,10 +168,23 @@ void engine_cancel(venue *at, uint64_t client_id) {
 
 /* Before anything else is sent: cancel all, at once and again until nothing is open. */
 static void begin_sweep(venue *at) {
-  at->sweeping = true;
+  if (!at->sweeping) {
+    at->sweeping = true;
+    at->sweep_from_mono_ns = at->engine->mono_ns;
+    at->cancel_alls_of_sweep = 0;
+  }
   at->cancel_all_mono_ns = 0;
   at->checked_mono_ns = 0;
   at->sweep_quiet_from_mono_ns = at->engine->mono_ns;
+}
+
+static bool has_old_orders(const venue *at) {
+  for (uint16_t i = 0; i < at->orders.open_count; i++) {
+    if (at->orders.slots[at->orders.open[i]].epoch != at->epoch) {
+      return true;
+    }
+  }
+  return false;
 }
 
 static void on_state(void *user, broker_state state, const char *reason) {
@@ -189,18 +202,14 @@ static void on_state(void *user, broker_state state, const char *reason) {
   at->view.connection = state;
   (void)snprintf(at->view.reason, sizeof at->view.reason, "%s", reason == NULL ? "" : reason);
   self->status_due = true;
-  if (was_ready && state != BROKER_READY) {
+  if (state == BROKER_DISCONNECTED) {
     at->epoch++;
     for (uint16_t i = 0; i < at->about->instrument_count; i++) {
       at->markets[i].two_sided = false; /* what we saw is no longer the market */
     }
   }
-  if (!was_ready && state == BROKER_READY) {
-    at->ready_mono_ns = self->mono_ns;
-    at->cancel_alls_since_ready = 0;
-    if (at->orders.open_count > 0) {
-      begin_sweep(at); /* orders of the connection before: start from nothing */
-    }
+  if (!was_ready && state == BROKER_READY && has_old_orders(at) && !at->sweeping) {
+    begin_sweep(at); /* orders of a connection that was lost: start from nothing */
   }
 }
 
@@ -299,11 +308,6 @@ static void on_reject(void *user, uint64_t client_id, int32_t code, const char *
     at->view.unknown_events++;
     return;
   }
-  if (entry->state == ORDER_OPEN) {
-    /* A cancel was rejected, and the order may be open still: ask again. */
-    entry->cancel_mono_ns = 0;
-    return;
-  }
   paper_quote_rejected(&at->strategies[entry->order.instrument], (broker_side)entry->order.side,
                        at->engine->mono_ns);
   orders_close(&at->orders, entry);
@@ -333,12 +337,13 @@ static const broker_callbacks callbacks = {.on_state = on_state,
 
 /* ---- looking after a venue ------------------------------------------------------------------ */
 
-/* Orders of an earlier connection: the new one is logged in and reconciled, cancel_all was handed over
- * again and again, and still no word of them. They are not open; a late fill is booked all the same. */
+/* Orders of a connection that was lost: the new one is logged in and reconciled, cancel_all was handed
+ * over again and again, and still no word of them (a connector that was started anew does not know
+ * them). They are not open; a late fill is booked all the same. */
 static void close_lost(venue *at) {
   engine *self = at->engine;
-  if (at->view.connection != BROKER_READY || self->mono_ns - at->ready_mono_ns < LOST_AFTER_NS ||
-      at->cancel_alls_since_ready < 2) {
+  if (!at->sweeping || at->view.connection != BROKER_READY || at->cancel_alls_of_sweep < 2 ||
+      self->mono_ns - at->sweep_from_mono_ns < LOST_AFTER_NS) {
     return;
   }
   for (uint16_t i = at->orders.open_count; i > 0; i--) {

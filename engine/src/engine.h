@@ -62,14 +62,14 @@ typedef struct venue {
   message_window rate_refusals; /* full: the strategy has run away */
   day_loss day;
   int64_t net_e8;
-  uint32_t epoch; /* of the connection; orders of an older one may be lost */
-  int64_t ready_mono_ns;
+  uint32_t epoch;       /* counts lost connections; orders of an older one may be lost with it */
   bool results_changed; /* a quote or fill since the loss was last looked at */
   bool reduce_only;
   bool sweeping; /* cancelling what may be open before anything else is sent */
+  int64_t sweep_from_mono_ns;
   int64_t sweep_quiet_from_mono_ns;
   int64_t cancel_all_mono_ns; /* last asked; 0 never */
-  uint32_t cancel_alls_since_ready;
+  uint32_t cancel_alls_of_sweep;
   int64_t checked_mono_ns;
   venue_view view; /* counters and state as published */
 } venue;

@@ -76,15 +76,18 @@ int64_t histogram_percentile(const histogram *self, double percent) {
   return total == 0 ? 0 : at_percentile(self, percent, total);
 }
 
+static int64_t at_most(int64_t value, int64_t bound) { return value < bound ? value : bound; }
+
 void histogram_summarise(const histogram *self, histogram_summary *summary) {
   memset(summary, 0, sizeof *summary);
   summary->count = total_of(self);
   if (summary->count == 0) {
     return;
   }
-  summary->p50 = at_percentile(self, 50.0, summary->count);
-  summary->p99 = at_percentile(self, 99.0, summary->count);
-  summary->p999 = at_percentile(self, 99.9, summary->count);
   summary->max = atomic_load_explicit(&self->max, memory_order_relaxed);
+  /* A percentile is the upper edge of its bucket; no sample lies above the largest. */
+  summary->p50 = at_most(at_percentile(self, 50.0, summary->count), summary->max);
+  summary->p99 = at_most(at_percentile(self, 99.0, summary->count), summary->max);
+  summary->p999 = at_most(at_percentile(self, 99.9, summary->count), summary->max);
   summary->sum = atomic_load_explicit(&self->sum, memory_order_relaxed);
 }

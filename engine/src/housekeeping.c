@@ -271,30 +271,38 @@ static void send_answer(client *to) {
   }
 }
 
+/* Move a client forward by one thing; false when it has to wait for something. */
+static bool step(housekeeping *self, client *one, client_kind kind) {
+  if (one->socket < 0) {
+    return false;
+  }
+  if (one->waits_for != NULL) {
+    finish_command(self, one);
+    return one->waits_for == NULL;
+  }
+  if (one->answer != NULL) {
+    send_answer(one);
+    return one->answer == NULL;
+  }
+  if (one->close_after) {
+    client_close(one);
+    return false;
+  }
+  const size_t before = one->request_length;
+  if (before > 0 && kind == CLIENT_HTTP) {
+    take_http(self, one);
+  } else if (before > 0) {
+    take_line(self, one);
+  }
+  return one->request_length != before || one->answer != NULL;
+}
+
+/* One request at a time: the next line is taken when the answer to the last is out. */
 static void serve(housekeeping *self, client *one, client_kind kind, short events) {
   if ((events & (POLLIN | POLLHUP | POLLERR)) != 0 && one->request_length < REQUEST_MAX) {
     receive(one);
   }
-  /* One request at a time: the next line is read when the answer is out. */
-  while (one->socket >= 0 && one->answer == NULL && one->waits_for == NULL && one->request_length > 0) {
-    const size_t before = one->request_length;
-    if (kind == CLIENT_HTTP) {
-      take_http(self, one);
-    } else {
-      take_line(self, one);
-    }
-    if (one->request_length == before) {
-      break;
-    }
-  }
-  if (one->socket >= 0 && one->waits_for != NULL) {
-    finish_command(self, one);
-  }
-  if (one->socket >= 0 && one->answer != NULL) {
-    send_answer(one);
-  }
-  if (one->socket >= 0 && one->close_after && one->answer == NULL) {
-    client_close(one);
+  while (step(self, one, kind)) {
   }
 }
 
