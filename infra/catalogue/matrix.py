@@ -8,7 +8,6 @@ from infra.catalogue.load import weak_facts
 from infra.catalogue.models import AbsentMode, AssignedMode, Catalogue, Facility, PublicMode, Venue, Zone
 from infra.plan.model import Mode
 
-
 SCREEN = ("venue", "phase", "place", "connector", "simulated", "test", "live", "cancel_all", "dead_man")
 """The columns that fit a terminal of 80; the others are for JSON and for pages."""
 
