@@ -186,7 +186,7 @@ class Fabric:
         path = directory / "chrony.conf"
         lines = [
             f"bindaddress {TIME_SERVER}",
-            f"bindcmdaddress {directory}/chronyd.sock",
+            "bindcmdaddress /",
             "cmdport 0",
             f"pidfile {directory}/chronyd.pid",
             "local stratum 3",

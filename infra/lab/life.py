@@ -336,6 +336,8 @@ class Lab:
 
     def status(self) -> LabStatus:
         """Observe the lab: state, hosts, simulators, and what is wrong, one line each. Changes nothing."""
+        if os.geteuid() != 0:
+            raise LabError("looking into the lab needs root: use sudo")
         document = self.document()
         if document is None:
             left = self.remains()

@@ -34,7 +34,7 @@ STATES = {
 ON = {"pending", "running"}
 GONE = {"shutting-down", "terminated"}
 
-PASS_S = 0.5
+PASS_S = 1.0
 """A pass is made at least this often, so that a host that switched itself off is noticed."""
 
 
@@ -51,6 +51,7 @@ class Reconciler:
         self._hosts = hosts
         self._fabric = fabric
         self._lock = lock
+        self._starting = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._busy: dict[str, threading.Thread] = {}
@@ -86,7 +87,7 @@ class Reconciler:
 
     def reboot(self, instance_id: str) -> None:
         """Restart a host in order."""
-        self._change(instance_id, "reboot", partial(self._hosts.reboot, instance_id), wait_s=STOP_S)
+        self._change(instance_id, "reboot", partial(self._hosts.reboot, instance_id))
 
     def settled(self) -> bool:
         """Tell whether every host is what it should be."""
@@ -215,17 +216,20 @@ class Reconciler:
         thread = self._busy.get(name)
         return thread is not None and thread.is_alive()
 
-    def _change(self, name: str, what: str, action: Callable[[], None], wait_s: float = 0.0) -> None:
-        if wait_s and name in self._busy:
-            self._busy[name].join(wait_s)
+    def _change(self, name: str, what: str, action: Callable[[], None]) -> None:
+        """Do something to a host behind this call, after whatever is being done to it now."""
+        with self._starting:
+            former = self._busy.get(name)
 
-        def work() -> None:
-            try:
-                action()
-            except Exception as error:
-                log.exception("host %s: %s failed", name, what)
-                self.failures[name] = f"{what}: {error}"
+            def work() -> None:
+                if former is not None:
+                    former.join()
+                try:
+                    action()
+                except Exception as error:
+                    log.exception("host %s: %s failed", name, what)
+                    self.failures[name] = f"{what}: {error}"
 
-        thread = threading.Thread(target=work, name=f"{what}-{name}", daemon=True)
-        self._busy[name] = thread
-        thread.start()
+            thread = threading.Thread(target=work, name=f"{what}-{name}", daemon=True)
+            self._busy[name] = thread
+            thread.start()
