@@ -51,10 +51,13 @@ def http(
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
     source: str | None = None,
+    host: str | None = None,
 ) -> Reply:
     """Send one request, byte for byte as given, from ``source`` (an address of the loopback network)."""
     connection = HTTPConnection(address, timeout=20, source_address=(source, 0) if source else None)
-    connection.putrequest(method, target, skip_accept_encoding=True)
+    connection.putrequest(method, target, skip_host=host is not None, skip_accept_encoding=True)
+    if host is not None:
+        connection.putheader("Host", host)
     for name, value in (headers or {}).items():
         connection.putheader(name, value)
     if body is not None:

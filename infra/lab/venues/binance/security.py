@@ -83,6 +83,8 @@ def verify(key: ApiKey, payload: bytes, signature: str) -> None:
         return
     try:
         raw = base64.b64decode(signature, validate=True)
+        if base64.b64encode(raw).decode() != signature:
+            raise errors.bad_signature()
         public = load_pem_public_key((key.public_key or "").encode())
         assert isinstance(public, Ed25519PublicKey)
         public.verify(raw, payload)
