@@ -249,6 +249,8 @@ class Lab:
         """
         if os.geteuid() != 0:
             raise LabError("taking the lab down needs root: use sudo")
+        for problem in preflight.other_prefix(self.settings):
+            raise LabError(problem)
         with self._sole():
             with _step(progress, "cloud", "EC2-compatible endpoint"):
                 Cage.of(self.settings, "cloud").kill(grace=3.0)

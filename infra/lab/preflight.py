@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -139,7 +140,9 @@ def _other_lab(settings: LabSettings) -> list[str]:
 
 def _directory(settings: LabSettings) -> list[str]:
     directory = settings.directory
-    if settings.document.exists() or not directory.exists():
+    if settings.document.exists():
+        return other_prefix(settings)
+    if not directory.exists():
         return []
     if not directory.is_dir():
         return [f"{directory} is not a directory: set {DIRECTORY_VARIABLE}"]
@@ -203,6 +206,20 @@ def _network(_settings: LabSettings) -> list[str]:
             reason = " ".join(error.stderr.split())
             problems.append(f"this kernel lacks {what} (or forbids it here): {reason}")
     return problems
+
+
+def other_prefix(settings: LabSettings) -> list[str]:
+    """Tell when the lab in this directory has another prefix, for two labs would mix up their things."""
+    try:
+        prefix = json.loads(settings.document.read_text(encoding="utf-8"))["prefix"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    if prefix == settings.prefix:
+        return []
+    return [
+        f"the lab in {settings.directory} has the prefix {prefix!r}, not {settings.prefix!r}: "
+        f"set {PREFIX_VARIABLE}={prefix}, or another {DIRECTORY_VARIABLE}"
+    ]
 
 
 def nearest(path: Path) -> Path:

@@ -134,7 +134,7 @@ class VenuesRunner:
         found: dict[str, str] = json.loads(self.secrets_file.read_text(encoding="utf-8"))
         return found
 
-    def put_secrets(self, plan: DeploymentPlan, endpoint: str) -> list[str]:
+    def put_secrets(self, plan: DeploymentPlan, endpoint: str | None) -> list[str]:
         """Put the lab's credentials into the parameter store under the plan's names; return those names.
 
         Values go to the region of the host that reads them, as SecureString. Raises LabError naming a

@@ -11,6 +11,7 @@ import pytest
 
 from infra.lab import cages, fabric, image, preflight
 from infra.lab.commands import CommandError
+from infra.lab.life import Lab
 from infra.lab.settings import LabError, LabSettings
 
 
@@ -118,6 +119,16 @@ def test_a_directory_with_other_things_in_it(settings):
     settings.directory.mkdir()
     (settings.directory / "thesis.tex").touch()
     assert "not empty and holds no lab.json" in only(settings)
+
+
+def test_a_lab_with_another_prefix_in_the_directory(settings):
+    settings.directory.mkdir()
+    settings.document.write_text('{"prefix": "slw"}')
+    assert "has the prefix 'slw', not 'none'" in only(settings)
+    assert "SLIPWAY_LAB_PREFIX=slw" in only(settings)
+    with pytest.raises(LabError, match="SLIPWAY_LAB_PREFIX=slw"):
+        Lab(settings, venues=()).down()
+    assert settings.document.exists()
 
 
 def test_inotify_that_cannot_be_raised(settings, monkeypatch, tmp_path):

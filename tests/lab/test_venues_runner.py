@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from ipaddress import IPv4Address
 
+import boto3
 import pytest
+from moto import mock_aws
 
+from infra.catalogue.load import load_catalogue
 from infra.lab.authority import Authority
 from infra.lab.settings import LabError, LabSettings
 from infra.lab.venues.binance.config import BinanceConfig
 from infra.lab.venues.polymarket.config import PolymarketConfig
 from infra.lab.venues_runner import VENUES, VenuesRunner, hostnames
+from infra.plan.build import build_plan
+from infra.plan.settings import load_settings
 
 MODELS = {"binance": BinanceConfig, "polymarket": PolymarketConfig}
 
@@ -75,6 +80,30 @@ def test_an_allow_list_reaches_the_venue_and_outlives_its_restart(runner, author
     assert account["keys"][0]["addresses"] == ["198.51.100.1/32"]
     config = json.loads(runner._write_config(VENUES[0], authority).read_text())
     assert config["accounts"] == [account]
+
+
+@mock_aws
+def test_secrets_go_to_the_plans_parameters_in_the_hosts_regions(runner, authority):
+    for venue in VENUES:
+        runner._write_config(venue, authority)
+    plan = build_plan(load_catalogue(), load_settings("phase1", "simulated"))
+    written = runner.put_secrets(plan, None)
+    assert len(written) == 6
+    values = runner.secrets()
+    for host in plan.hosts:
+        ssm = boto3.client("ssm", region_name=host.region, aws_access_key_id="a", aws_secret_access_key="b")
+        for credential in [one for connector in host.connectors for one in connector.credentials]:
+            found = ssm.get_parameter(Name=credential.parameter, WithDecryption=True)["Parameter"]
+            assert found["Type"] == "SecureString"
+            assert found["Value"] == values[credential.name]
+            assert credential.parameter in written
+
+
+@mock_aws
+def test_a_credential_that_the_lab_has_not_is_named(runner):
+    plan = build_plan(load_catalogue(), load_settings("phase1", "simulated"))
+    with pytest.raises(LabError, match=r"host binance-tokyo-01, venue binance: .*binance_api_key.*has: none"):
+        runner.put_secrets(plan, None)
 
 
 def test_every_name_has_an_address():
