@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from . import exact_json
 from .fixed import to_e8
 
 if TYPE_CHECKING:
@@ -121,10 +121,10 @@ class Config(_Closed):
 def load(path: Path) -> Config:
     """Read and check the file; ConfigError has one line a fault."""
     try:
-        content = json.loads(path.read_text("utf-8"), parse_float=Decimal)
+        content = exact_json.parse(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: is no JSON: {error}") from error
     try:
         return Config.model_validate(content)

@@ -6,14 +6,17 @@ not use are ignored: the venue adds some from time to time.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NoReturn
 
+from . import exact_json
 from .errors import MalformedMessageError
-from .fixed import NotANumberError, to_e8
+from .fixed import SCALE, NotANumberError, to_e8
 from .wire import Side
+
+FIRST_MILLISECONDS = 10**11
+"""Seconds reach this in the year 5138, milliseconds did in 1973."""
 
 Json = Any
 """What json.loads gives; every use below checks before it believes."""
@@ -137,8 +140,8 @@ class Geo:
 def loads(text: str | bytes) -> Json:
     """Parse JSON with exact decimals; NaN, Infinity and absurd nesting are malformed."""
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        return exact_json.parse(text)
+    except ValueError as error:
         raise MalformedMessageError(f"is no JSON: {error}") from error
 
 
@@ -196,7 +199,7 @@ def trade(item: Json) -> Trade:
                 taker=False,
             )
         )
-    bps = _number(item, "fee_rate_bps", default=0) // to_e8(1)
+    bps = _number(item, "fee_rate_bps", default=0) // SCALE
     return Trade(_text(item, "id"), _text(item, "status").upper(), _text(item, "asset_id"), tuple(parts), bps)
 
 
@@ -242,12 +245,14 @@ def geo(item: Json) -> Geo:
 def server_time(item: Json) -> tuple[int, int]:
     """Read GET /time as (nanoseconds since 1970, how much later it may really be, in nanoseconds)."""
     value = item.get("time", item.get("timestamp")) if isinstance(item, dict) else item
+    if isinstance(value, int) and value >= FIRST_MILLISECONDS:
+        value = Decimal(value) / 1000
+    elif isinstance(value, str) and value.isdecimal() and len(value) == 13:
+        value = f"{value[:10]}.{value[10:]}"
     units = _e8("time", value)
     if units <= 0:
         _bad("time", value, "a time after 1970")
-    if units >= to_e8(10**10):  # seconds reach this in the year 2286: these are milliseconds
-        return units // 100, 1_000_000
-    return units * 10, 1_000_000_000 if units % to_e8(1) == 0 else 1_000_000
+    return units * 10, 1_000_000 if units % SCALE else 1_000_000_000
 
 
 def heartbeat_id(item: Json) -> str:
@@ -293,10 +298,6 @@ def error_text(content: bytes) -> tuple[str, float | None]:
     wait = item.get("retry_after_seconds")
     seconds = float(wait) if isinstance(wait, (int, Decimal)) and 0 <= wait < 86400 else None
     return ": ".join(parts)[:120] or str(item)[:120], seconds
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
 
 
 def _bad(key: str, value: object, allowed: str) -> NoReturn:
@@ -363,9 +364,9 @@ def _number(item: Json, key: str, default: int | None = None) -> int:
 def _decimal_text(item: Json, key: str) -> str:
     value = _dict(item).get(key)
     units = _e8(key, value)
-    if not 0 < units < to_e8(1):
+    if not 0 < units < SCALE:
         _bad(key, value, "a step between 0 and 1")
-    return format(Decimal(units) / to_e8(1), "f")
+    return format(Decimal(units) / SCALE, "f")
 
 
 def _levels(item: Json, key: str) -> tuple[tuple[int, int], ...]:
