@@ -293,7 +293,8 @@ class TestStreams:
         """The venue's own recipe for a local book: differences on a snapshot end equal to a later snapshot."""
 
         async def conversation() -> None:
-            async with peer(binance, "/ws/btcusdt@depth@100ms") as client, aiohttp.ClientSession() as session:
+            path = "/ws/btcusdt@depth@100ms"
+            async with peer(binance, path) as client, aiohttp.ClientSession() as session:
                 url = f"http://{binance.address()}/api/v3/depth?symbol=BTCUSDT&limit=5000"
 
                 async def snapshot() -> Any:

@@ -179,9 +179,12 @@ class RestEndpoints:
 
     async def _books(self, request: web.Request) -> web.Response:
         try:
-            wanted = [str(entry["token_id"]) for entry in await request.json()]
+            entries = await request.json()
+            wanted = [str(entry["token_id"]) for entry in entries]
         except (ValueError, TypeError, KeyError):
             raise ClobError(400, "Invalid payload") from None
+        if not isinstance(entries, list):
+            raise ClobError(400, "Invalid payload")
         now = self._venue.clock.ms()
         listings = self._venue.exchange.listings
         return web.json_response(
