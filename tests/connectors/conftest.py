@@ -28,7 +28,6 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "engine" / "connectors" / "binance"
 BUILD = ROOT / "engine" / "build-binance"
 PATIENCE_S = 30.0
-ED25519_KEY, HMAC_KEY, OTHER_KEY = "E" * 64, "H" * 64, "O" * 64
 HMAC_SECRET = "lab-secret-of-an-hmac-key"
 
 
@@ -46,27 +45,18 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Venue:
-    """One simulator process."""
+    """One simulator process, and one account in it at a time."""
 
     def __init__(self, directory: Path, **changes: Any) -> None:
-        self.directory = directory
         self.private_key = Ed25519PrivateKey.generate()
-        public = self.private_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         self._admin = directory / "admin.sock"
+        self._accounts = 0
+        self._begin = 0
+        self.account = ""
         tls = changes.pop("tls", None)
-        listen = [{"address": "127.0.0.1", "port": 0}]
         config: dict[str, Any] = {
-            "listen": listen,
+            "listen": [{"address": "127.0.0.1", "port": 0, "tls": tls is not None}],
             "admin_socket": str(self._admin),
-            "accounts": [
-                {
-                    "name": "ours",
-                    "keys": [
-                        {"api_key": ED25519_KEY, "public_key": public.decode()},
-                        {"api_key": HMAC_KEY, "secret": HMAC_SECRET},
-                    ],
-                }
-            ],
             "instruments": [
                 {"symbol": "BTCUSDT"},
                 {"symbol": "ETHUSDT", "base": "ETH"},
@@ -74,7 +64,6 @@ class Venue:
             ],
         }
         if tls is not None:
-            listen[0]["tls"] = True
             config |= {"certificate": str(tls[0]), "key": str(tls[1])}
         path = directory / "venue.json"
         path.write_text(json.dumps(config | changes), encoding="utf-8")
@@ -88,6 +77,29 @@ class Venue:
         line = self.process.stdout.readline()
         assert line.startswith("READY "), f"the simulator did not start: {line!r}"
         self.port: int = json.loads(line.removeprefix("READY "))["listen"][0]["port"]
+
+    def fresh(self) -> Venue:
+        """Forget faults and connections of an earlier test, and begin with a new account."""
+        self.heal()
+        self.market(mid=100_000, frozen=False)
+        deadline = time.monotonic() + PATIENCE_S
+        while self.state()["connections"]:
+            assert time.monotonic() < deadline, "connections of an earlier test stay open"
+            time.sleep(0.02)
+        self._accounts += 1
+        self.account = f"account{self._accounts}"
+        self._begin = self.state()["last_event"]
+        public = self.private_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        keys = [
+            {"api_key": self.key("ed25519"), "public_key": public.decode()},
+            {"api_key": self.key("hmac"), "secret": HMAC_SECRET},
+        ]
+        self._ask("POST", "/accounts", {"name": self.account, "keys": keys})
+        return self
+
+    def key(self, kind: str) -> str:
+        """The account's API key of this kind."""
+        return f"{kind:x<32}{self._accounts:032d}"
 
     def _ask(self, method: str, path: str, document: object = None) -> Any:
         connection = _UnixConnection(self._admin)
@@ -104,7 +116,8 @@ class Venue:
         return self._ask("GET", "/state")
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:
-        events = self._ask("GET", "/events?since=0")["events"]
+        """What happened since ``fresh``."""
+        events = self._ask("GET", f"/events?since={self._begin}")["events"]
         return [event for event in events if kind in {None, event["kind"]}]
 
     def fault(self, name: str, **parameters: Any) -> None:
@@ -117,7 +130,7 @@ class Venue:
         self._ask("POST", "/market", document)
 
     def open_orders(self) -> list[Any]:
-        return list(self.state()["open_orders"]["ours"])
+        return list(self.state()["open_orders"][self.account])
 
     def stop(self) -> None:
         self.process.terminate()
@@ -134,8 +147,8 @@ class Driver:
         self._fresh: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.process = subprocess.Popen(
             [
-                str(BUILD / "tests" / "binance_drive"),
-                str(BUILD / "libslipway_binance.so"),
+                str(BUILD / "bin" / "binance_drive"),
+                str(BUILD / "connectors" / "libslipway_binance.so"),
                 str(config),
             ],
             stdin=subprocess.PIPE,
@@ -246,16 +259,24 @@ def open_venue(tmp_path: Path) -> Iterator[Callable[..., Venue]]:
 
     def start(**changes: Any) -> Venue:
         venues.append(Venue(tmp_path, **changes))
-        return venues[-1]
+        return venues[-1].fresh()
 
     yield start
     for venue in venues:
         venue.stop()
 
 
+@pytest.fixture(scope="module")
+def shared_venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
+    """One simulator for the tests that need nothing special of it: starting one takes seconds."""
+    venue = Venue(tmp_path_factory.mktemp("venue"))
+    yield venue
+    venue.stop()
+
+
 @pytest.fixture
-def venue(open_venue: Callable[..., Venue]) -> Venue:
-    return open_venue()
+def venue(shared_venue: Venue) -> Venue:
+    return shared_venue.fresh()
 
 
 @pytest.fixture
@@ -266,7 +287,7 @@ def connect(built: Path, tmp_path: Path) -> Iterator[Callable[..., Driver]]:
     def start(
         venue: Venue,
         *,
-        key: str = ED25519_KEY,
+        key: str | None = None,
         secret: str = HMAC_SECRET,
         key_type: str = "ed25519",
         symbols: tuple[str, ...] = ("BTCUSDT",),
@@ -279,7 +300,7 @@ def connect(built: Path, tmp_path: Path) -> Iterator[Callable[..., Driver]]:
         credentials = tmp_path / f"credentials{len(drivers)}"
         credentials.mkdir()
         pem = venue.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        (credentials / "binance_api_key").write_text(f"{key}\n", encoding="ascii")
+        (credentials / "binance_api_key").write_text(f"{key or venue.key(key_type)}\n", encoding="ascii")
         (credentials / "binance_private_key").write_bytes(pem)
         (credentials / "binance_api_secret").write_text(secret, encoding="ascii")
         where, safe = f"{host}:{venue.port}", "s" if tls else ""

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <openssl/x509_vfy.h>
+
 #define ATTEMPT_NS INT64_C(10000000000)
 
 /* Silence is asked about after 15 s and ends the connection after 30 s: the venue pings every 20 s. */
@@ -34,6 +36,13 @@ static void refused(ws_link *self, struct lws *socket, const char *why) {
   int64_t retry_after_s = 0;
   if (status != 0 && lws_hdr_copy(socket, text, sizeof text, WSI_TOKEN_HTTP_RETRY_AFTER) > 0) {
     retry_after_s = strtoll(text, NULL, 10);
+  }
+  if (self->certificate_problem != NULL) {
+    char both[ENDPOINT_HOST_MAX + 160];
+    (void)snprintf(both, sizeof both, "the certificate is not good for %s: %s", self->to->host,
+                   self->certificate_problem);
+    lost(self, (int)status, retry_after_s, both);
+    return;
   }
   lost(self, (int)status, retry_after_s, why);
 }
@@ -65,6 +74,13 @@ static void receive(ws_link *self, struct lws *socket, const char *bytes, size_t
 
 static int on_event(struct lws *socket, enum lws_callback_reasons reason, void *user, void *in,
                     size_t length) {
+  if (reason == LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION) {
+    ws_link *link = lws_wsi_user(socket); /* `user` is OpenSSL's verification, `length` its verdict */
+    if (length == 0 && link != NULL) {
+      link->certificate_problem = X509_verify_cert_error_string(X509_STORE_CTX_get_error(user));
+    }
+    return 0; /* leaves the verdict as it is */
+  }
   ws_link *self = user;
   switch (reason) {
   case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
@@ -105,6 +121,7 @@ void link_connect(ws_link *self, int64_t now_ns) {
   self->state = LINK_RESOLVING;
   self->deadline_ns = now_ns + ATTEMPT_NS;
   self->used = 0;
+  self->certificate_problem = NULL;
   resolver_ask(self->resolver, self->slot);
 }
 

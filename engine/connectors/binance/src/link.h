@@ -40,7 +40,8 @@ struct ws_link {
   struct lws *socket;
   char *buffer; /* a message in parts */
   size_t used, size;
-  int64_t deadline_ns; /* of the connection attempt */
+  const char *certificate_problem; /* OpenSSL's words, or NULL */
+  int64_t deadline_ns;             /* of the connection attempt */
   int64_t opened_ns;
   link_state state;
 };
