@@ -58,7 +58,7 @@ http_request http_parse(const char *bytes, size_t length) {
     return HTTP_NOT_ALLOWED;
   }
   const char *path = bytes + sizeof get - 1;
-  if (version < path) {
+  if (version <= path) {
     return HTTP_BAD;
   }
   size_t path_length = (size_t)(version - path);

@@ -211,7 +211,7 @@ class Engine:
     def state(self) -> str:
         return str(self.status()["state"])
 
-    def of(self, key: str, venue: str | None = None) -> Any:  # noqa: ANN401
+    def of(self, key: str, venue: str | None = None) -> Any:
         """One value of a venue's status."""
         return self.status()["venues"][venue or self.venue["name"]][key]
 

@@ -124,14 +124,14 @@ def refused(engine: Engine, file: Path, told: str) -> None:
 
 
 @pytest.mark.parametrize(("change", "told"), BAD_CONFIG, ids=[told for _, told in BAD_CONFIG])
-def test_bad_configuration_is_refused(engine: Engine, change: Any, told: str) -> None:  # noqa: ANN401
+def test_bad_configuration_is_refused(engine: Engine, change: Any, told: str) -> None:
     change(engine.config)
     engine.write()
     refused(engine, engine.config_file, told)
 
 
 @pytest.mark.parametrize(("change", "told"), BAD_LIMITS, ids=[told for _, told in BAD_LIMITS])
-def test_bad_limits_are_refused(engine: Engine, change: Any, told: str) -> None:  # noqa: ANN401
+def test_bad_limits_are_refused(engine: Engine, change: Any, told: str) -> None:
     change(engine.limits)
     engine.write()
     refused(engine, engine.limits_file, told)

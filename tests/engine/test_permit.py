@@ -52,7 +52,7 @@ def revoke_by_truncation(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("revoke", [revoke_by_unlink, revoke_by_byte, revoke_by_truncation])
-def test_revoked_permit_cancels_everything_and_stops(engine: Engine, revoke) -> None:  # noqa: ANN001
+def test_revoked_permit_cancels_everything_and_stops(engine: Engine, revoke) -> None:
     engine.start()
     engine.trade()
     before = time.monotonic_ns()
