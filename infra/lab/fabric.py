@@ -25,6 +25,8 @@ from infra.lab.spawn import start
 ELASTIC_POOL = IPv4Network("198.51.100.0/24")
 VENUES_NETWORK = IPv4Network("203.0.113.0/24")
 VENUES_GATEWAY = IPv4Address("203.0.113.1")
+VENUES_OWN = IPv4Address("203.0.113.2")
+"""The address that the venues' namespace has without any venue."""
 NAMESPACES = Path("/run/netns")
 
 INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -90,7 +92,7 @@ class Fabric:
         run("ip", "-n", router, "address", "replace", _with_length(VENUES_GATEWAY), "dev", OUTSIDE)
         run("ip", "-n", router, "link", "set", OUTSIDE, "up")
         run("ip", "-n", venues, "link", "set", "eth0", "up")
-        for address in sorted(set(names.values())):
+        for address in sorted({VENUES_OWN, *names.values()}):
             run("ip", "-n", venues, "address", "replace", _with_length(address), "dev", "eth0")
         run("ip", "-n", venues, "route", "replace", "default", "via", str(VENUES_GATEWAY))
         if not succeeds("nft", "list", "table", "inet", "slipway", netns=router):

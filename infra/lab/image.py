@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra.lab.cages import Cage
 from infra.lab.commands import CommandError, run
 from infra.lab.settings import LabError, LabSettings
 
@@ -106,20 +107,23 @@ def ensure(settings: LabSettings) -> Path:
     if place.is_dir():
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
+    cage = Cage.of(settings, "image")
     with _only_builder(place.parent):
         if place.is_dir():
             return place
+        cage.kill(grace=0)  # a killed builder's children
         for remainder in place.parent.glob(".building-*"):
             shutil.rmtree(remainder)
         scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=place.parent))
         try:
             scratch.chmod(0o755)
             root = scratch / "root"
-            _build(root, scratch)
+            _build(root, scratch, cage)
             _finish(root)
             root.rename(place)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+            cage.remove()
     return place
 
 
@@ -150,7 +154,8 @@ def _apt_options() -> list[str]:
     return options
 
 
-def _build(root: Path, scratch: Path) -> None:
+def _build(root: Path, scratch: Path, cage: Cage) -> None:
+    cage.create()
     command = [
         "mmdebstrap",
         "--variant=apt",
@@ -165,7 +170,7 @@ def _build(root: Path, scratch: Path) -> None:
         *sources(),
     ]
     try:
-        run(*command, timeout=1800)
+        run(*cage.inside(command), timeout=1800)
     except CommandError as error:
         last = " | ".join(error.stderr.splitlines()[-4:])
         raise LabError(

@@ -14,7 +14,7 @@ def settings(tmp_path) -> LabSettings:
 
 
 def test_a_build_that_ends_early_leaves_nothing_to_use(settings, monkeypatch):
-    def half(root, _scratch):
+    def half(root, *_):
         (root / "usr").mkdir(parents=True)
         raise LabError("the mirror is gone")
 
@@ -28,7 +28,7 @@ def test_a_build_that_ends_early_leaves_nothing_to_use(settings, monkeypatch):
 def test_a_build_is_made_once_and_a_killed_ones_remainder_goes(settings, monkeypatch):
     builds = []
 
-    def whole(root, _scratch):
+    def whole(root, *_):
         builds.append(root)
         (root / "usr").mkdir(parents=True)
 

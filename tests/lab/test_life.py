@@ -78,6 +78,8 @@ def test_a_half_started_lab_says_so_and_is_cleaned(make_bench):
         assert bench.lab.remains()
         bench.lab.down()
         assert bench.lab.remains() == []
+        bench.lab.up()
+        assert bench.lab.status().state == "up"
 
 
 def test_one_process_at_a_time_changes_a_lab(make_bench):
