@@ -3,51 +3,62 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 BATCH = 10
 """GetParameters takes at most ten names."""
 
+_PATIENCE = Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 3})
+
 
 class ParameterError(Exception):
-    """A secret cannot be had; the message names the host, the credential and the parameter, never a value."""
+    """A secret cannot be had; the message names the credential and the parameter, never a value."""
 
 
-def fill(host: str, fragments: list[dict[str, Any]]) -> None:
+@lru_cache(maxsize=1)
+def session() -> boto3.Session:
+    """Return the session that every client is made from."""
+    return boto3.Session()
+
+
+def warm() -> None:
+    """Read the service's description, which is most of what a client costs, before workers are forked."""
+    session()._session.get_service_model("ssm")  # noqa: SLF001 (boto3 offers no public way to it)
+
+
+def fill(fragments: list[dict[str, Any]]) -> None:
     """Put the value of each credential's parameter into its item (key ``value``).
 
     Raises ParameterError naming every parameter that is missing, or that could not be read and why.
     """
     items = [item for fragment in fragments for item in fragment["credentials"]]
-    regions = {item["region"] for item in items}
-    values = {region: _read(region, [i for i in items if i["region"] == region]) for region in sorted(regions)}
+    values = {
+        region: _read(region, [item for item in items if item["region"] == region])
+        for region in sorted({item["region"] for item in items})
+    }
     missing = []
     for item in items:
-        region = item.pop("region")
-        parameter = item.pop("parameter")
-        value = values[region].get(parameter)
-        if value is None:
+        region, parameter = item.pop("region"), item.pop("parameter")
+        item["value"] = values[region].get(parameter)
+        if item["value"] is None:
             missing.append(
-                f"credential {item['name']}: the parameter {parameter} is not in {region}: put it there with "
+                f"credential {item['name']}: the parameter {parameter} is not in {region}; put it there with "
                 f"aws ssm put-parameter --type SecureString --region {region} --name {parameter} --value …"
             )
-        item["value"] = value
     if missing:
         raise ParameterError("; ".join(missing))
 
 
 def _read(region: str, items: list[dict[str, Any]]) -> dict[str, str]:
-    # Imported here: botocore costs half a second, which a host without credentials need not pay.
-    import boto3  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
     names = sorted({item["parameter"] for item in items})
     found: dict[str, str] = {}
     try:
-        client = boto3.client(
-            "ssm", region_name=region, config=Config(connect_timeout=5, read_timeout=10, retries={"max_attempts": 3})
-        )
+        client = session().client("ssm", region_name=region, config=_PATIENCE)
         for start in range(0, len(names), BATCH):
             reply = client.get_parameters(Names=names[start : start + BATCH], WithDecryption=True)
             found.update({entry["Name"]: entry["Value"] for entry in reply["Parameters"]})

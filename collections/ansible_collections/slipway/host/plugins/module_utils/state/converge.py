@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (os, not pathlib: see the package's note on imports)
 """One converge: take the lock, observe everything, refuse or act in order, say what was done."""
 
 from __future__ import annotations

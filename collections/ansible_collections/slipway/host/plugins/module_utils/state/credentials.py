@@ -28,7 +28,7 @@ def plan_credentials(plan: Plan, items: list[dict[str, Any]]) -> None:
     opening: list[tuple[dict[str, Any], Running | None, bool]] = []
     for item in items:
         path = host.path(item["path"])
-        present = os.path.exists(path)  # noqa: PTH110
+        present = os.path.exists(path)
         reading = None
         if present:
             argv = ("systemd-creds", "decrypt", f"--name={item['name']}", path, "-")
@@ -59,7 +59,7 @@ def _what_is_wrong(host: Host, item: dict[str, Any], reading: Running | None) ->
         return "replace (what is there cannot be decrypted on this host)"
     if done.out != item["value"]:
         return "replace"
-    found = os.stat(host.path(item["path"]))  # noqa: PTH116
+    found = os.stat(host.path(item["path"]))
     if (found.st_uid, found.st_gid, found.st_mode & 0o7777) != (0, 0, _MODE):
         return "owner or mode"
     return None

@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (os, not pathlib: see the package's note on imports)
 """Directories, files, symbolic links and paths that must not be there.
 
 A file is written beside its place under a fixed name, given its owner and mode, checked by its own

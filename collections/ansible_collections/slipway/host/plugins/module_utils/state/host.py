@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (os, not pathlib: see the package's note on imports)
 """The host as the core sees it: its files, its accounts and the programs it may run."""
 
 from __future__ import annotations

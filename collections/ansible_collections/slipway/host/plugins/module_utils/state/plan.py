@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (os, not pathlib: see the package's note on imports)
 """What a converge would do: changes in the order in which they have to happen."""
 
 from __future__ import annotations

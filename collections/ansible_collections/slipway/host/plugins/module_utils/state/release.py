@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (os, not pathlib: see the package's note on imports)
 """Which release is current: seen on the host, switched in one step, never backwards by accident."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (os, not pathlib: see the package's note on imports)
 """Certificate authorities that the host's programs trust beside the distribution's own."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: PTH  (os, not pathlib: see the package's note on imports)
 """systemd units: enabled, running, and running what the plan says.
 
 Whether a unit has to be restarted is decided by what is observed, never by what this run wrote:
