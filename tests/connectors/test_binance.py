@@ -1,10 +1,10 @@
-"""The Binance connector against the Binance simulator: log on, quote, trade, cancel, and each refusal and fault."""
+"""The Binance connector against the Binance simulator: trading, and each refusal and fault of the venue."""
 
 from __future__ import annotations
 
 import asyncio
-import datetime
-import os
+import datetime as dt
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,7 +64,12 @@ def test_trades_with_either_kind_of_key(venue: Any, connect: Start, key_type: st
     assert driver.submit(3, "sell", "90000") == 0
     sold = driver.wait(event="fill", id=3, final=True)
     assert float(sold["fee"]) == pytest.approx(float(sold["price"]) * 0.001 * 0.001, rel=1e-4)
-    assert [len(driver.some(event=kind, id=2)) for kind in ("ack", "fill", "cancel", "reject")] == [1, 1, 0, 0]
+    assert [len(driver.some(event=kind, id=2)) for kind in ("ack", "fill", "cancel", "reject")] == [
+        1,
+        1,
+        0,
+        0,
+    ]
 
 
 def test_an_event_that_comes_before_its_answer_is_told_once(venue: Any, connect: Start) -> None:
@@ -79,7 +84,11 @@ def test_an_event_that_comes_before_its_answer_is_told_once(venue: Any, connect:
     driver.wait(event="fill", id=2, final=True)
     driver.submit(3, "buy", "90000", tif="ioc")
     assert driver.wait(event="cancel", id=3)["left"] == "0.001"
-    told = [(event["event"], event["id"]) for event in driver.some() if event["event"] in {"ack", "fill", "cancel"}]
+    told = [
+        (event["event"], event["id"])
+        for event in driver.some()
+        if event["event"] in {"ack", "fill", "cancel"}
+    ]
     assert told == [("ack", 1), ("cancel", 1), ("ack", 2), ("fill", 2), ("ack", 3), ("cancel", 3)]
 
 
@@ -123,7 +132,10 @@ def test_submit_and_cancel_allocate_nothing(venue: Any, connect: Start, key_type
         driver.say(f"cancel {number}")
         driver.wait(event="cancel", id=number)
     driver.say("count")
-    assert driver.wait(event="allocations")["count"] == 0
+    made = driver.wait(event="allocations")
+    if not made["counted"]:
+        pytest.skip("a build with sanitizers cannot count")
+    assert made["count"] == 0
 
 
 # ---- cancel all
@@ -209,7 +221,7 @@ def test_a_bad_key_is_refused_and_not_tried_again(
     assert driver.submit(1, "buy", "90000") == -1
     time.sleep(1.5)
     assert len(venue.events("logon_refused")) == attempts
-    assert driver.mark() and driver.events[-1]["event"] != "state"
+    assert driver.some(event="state")[-1] == refused
 
 
 def test_a_key_revoked_while_trading_is_refused(venue: Any, connect: Start) -> None:
@@ -470,9 +482,10 @@ def _ping_server() -> Iterator[tuple[int, list[bytes]]]:
         ws = web.WebSocketResponse(autoping=False)
         await ws.prepare(request)
         await ws.ping(b"1769000000123")
-        async for message in ws:
-            if message.type is WSMsgType.PONG:
-                pongs.append(message.data)
+        message = await ws.receive()
+        if message.type is WSMsgType.PONG:
+            pongs.append(message.data)
+        await ws.receive()
         return ws
 
     async def serve() -> None:
@@ -515,7 +528,7 @@ def test_a_pong_carries_the_ping_s_payload(venue: Any, connect: Start) -> None:
 
 def _certificate(directory: Path, name: str) -> tuple[Path, Path, Path]:
     """A CA and a certificate for ``name`` under it: (CA, certificate, key) as PEM files."""
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
 
     def build(subject: str, issuer: str, key: Any, signer: Any, *, ca: bool) -> x509.Certificate:
         builder = (
@@ -524,8 +537,8 @@ def _certificate(directory: Path, name: str) -> tuple[Path, Path, Path]:
             .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
         if not ca:
@@ -572,8 +585,11 @@ def test_a_certificate_of_another_name_or_authority_is_not_taken(
 
 
 def test_exports_one_symbol(built: Path) -> None:
-    names = os.popen(f"nm -D --defined-only {built}/connectors/libslipway_binance.so").read().split()  # noqa: S605
-    assert names[2:] == ["slipway_broker"]
+    library = str(built / "connectors" / "libslipway_binance.so")
+    names = subprocess.run(
+        ["nm", "-D", "--defined-only", library], check=True, capture_output=True, text=True
+    )
+    assert [line.split()[-1] for line in names.stdout.splitlines()] == ["slipway_broker"]
 
 
 def test_settings_that_do_not_fit_end_the_program_with_the_reason(venue: Any, connect: Start) -> None:

@@ -131,8 +131,10 @@ typedef struct cancel_sweep {
   bool active;
   bool verifying; /* the list is asked for, or due */
   unsigned in_flight;
-  unsigned rounds;
-  int64_t next_at_ns;
+  unsigned lists;       /* asked for lately */
+  int64_t listed_at_ns; /* the last one */
+  int64_t list_at_ns;   /* not before */
+  int64_t retry_at_ns;
   unsigned symbol_count; /* symbols beside our instruments that have open orders */
   char symbols[SWEEP_SYMBOLS_MAX][SYMBOL_TEXT_MAX];
 } cancel_sweep;
@@ -224,7 +226,7 @@ void book_not_found(broker *self, live_order *item);
 /* ---- sweep.c */
 void sweep_start(broker *self);
 void sweep_tick(broker *self);
-void sweep_canceled(broker *self, bool failed);
+void sweep_canceled(broker *self);
 void sweep_listed(broker *self, const json_doc *doc, int result);
 void sweep_list_failed(broker *self);
 /* The connection is gone: everything asked is asked anew. */

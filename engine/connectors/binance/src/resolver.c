@@ -1,6 +1,7 @@
 /* resolver.c: see resolver.h. */
 #include "resolver.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <sched.h>
@@ -118,7 +119,13 @@ resolver *resolver_create(void) {
   (void)sigfillset(&all);
   (void)pthread_sigmask(SIG_SETMASK, &all, &before);
   pthread_t thread;
-  const int error = pthread_create(&thread, &attributes, run, self);
+  int error = pthread_create(&thread, &attributes, run, self);
+  if (error == EPERM) {
+    /* A sandbox without scheduling calls: the class is inherited, and a thread that only waits may have it.
+     */
+    (void)pthread_attr_setinheritsched(&attributes, PTHREAD_INHERIT_SCHED);
+    error = pthread_create(&thread, &attributes, run, self);
+  }
   (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
   (void)pthread_attr_destroy(&attributes);
   if (error != 0) {

@@ -413,7 +413,7 @@ static void answer(broker *self, const json_doc *doc, const api_message *message
     answer_status(self, doc, message, item);
     break;
   case PENDING_SWEEP_CANCEL:
-    sweep_canceled(self, !good);
+    sweep_canceled(self); /* whatever the answer: the list tells what is left */
     break;
   case PENDING_SWEEP_LIST:
     if (good) {

@@ -6,8 +6,10 @@
 
 #include <string.h>
 
+#define RETRY_NS (50 * NS_PER_MS) /* the socket is full, or the venue holds us off */
 #define FIRST_PAUSE_NS (50 * NS_PER_MS)
-#define LONGEST_PAUSE_NS (2 * NS_PER_S) /* the list weighs 80 of 6000 a minute */
+#define LONGEST_PAUSE_NS (2 * NS_PER_S) /* a list weighs 80 of the 6000 that a minute allows */
+#define FORGET_NS (10 * NS_PER_S)
 
 static bool cancel_symbol(broker *self, const char *symbol) {
   api_request *request = session_begin(self, "openOrders.cancelAll", PENDING_SWEEP_CANCEL, 0, 0);
@@ -23,19 +25,19 @@ static bool cancel_symbol(broker *self, const char *symbol) {
   return true;
 }
 
-static void pause_round(broker *self) {
+/* Lists come ever more slowly, also over several calls of cancel_all: the engine repeats those. */
+static void pace_lists(broker *self) {
   cancel_sweep *sweep = &self->sweep;
-  const unsigned doublings = sweep->rounds < 6 ? sweep->rounds : 6;
-  int64_t pause = FIRST_PAUSE_NS << doublings;
+  if (self->now_ns - sweep->listed_at_ns > FORGET_NS) {
+    sweep->lists = 0;
+  }
+  int64_t pause = FIRST_PAUSE_NS << (sweep->lists < 6 ? sweep->lists : 6);
   if (pause > LONGEST_PAUSE_NS) {
     pause = LONGEST_PAUSE_NS;
   }
-  sweep->rounds++;
-  sweep->next_at_ns = self->now_ns + pause;
-}
-
-static bool instrument_listed(const broker *self, const char *symbol) {
-  return instrument_find(self, symbol) >= 0;
+  sweep->lists++;
+  sweep->listed_at_ns = self->now_ns;
+  sweep->list_at_ns = self->now_ns + pause;
 }
 
 /* One round of cancels. */
@@ -50,46 +52,48 @@ static void cancel_everything(broker *self) {
   }
   sweep->verifying = sent;
   if (!sent) {
-    pause_round(self);
+    sweep->retry_at_ns = self->now_ns + RETRY_NS;
   }
 }
 
 static void ask_list(broker *self) {
+  cancel_sweep *sweep = &self->sweep;
+  sweep->retry_at_ns = self->now_ns + RETRY_NS;
   api_request *request = session_begin(self, "openOrders.status", PENDING_SWEEP_LIST, 0, 0);
   if (request == NULL) {
-    pause_round(self);
     return;
   }
   session_window(self, request);
-  if (!session_send(self, request)) {
-    pause_round(self);
-    return;
+  if (session_send(self, request)) {
+    sweep->in_flight++;
+    sweep->retry_at_ns = 0;
+    pace_lists(self);
   }
-  self->sweep.in_flight++;
 }
 
 void sweep_tick(broker *self) {
   cancel_sweep *sweep = &self->sweep;
   if (!sweep->active || !self->session.authorised || sweep->in_flight > 0 ||
-      self->now_ns < sweep->next_at_ns) {
+      self->now_ns < sweep->retry_at_ns) {
     return;
   }
-  if (sweep->verifying) {
-    ask_list(self);
-  } else {
+  if (!sweep->verifying) {
     cancel_everything(self);
+  } else if (self->now_ns >= sweep->list_at_ns) {
+    ask_list(self);
   }
 }
 
 void sweep_start(broker *self) {
   cancel_sweep *sweep = &self->sweep;
-  sweep->next_at_ns = 0;
-  sweep->rounds = 0;
   if (!sweep->active) {
     sweep->active = true;
     sweep->verifying = false;
     sweep->in_flight = 0;
+    sweep->retry_at_ns = 0;
     sweep->symbol_count = 0;
+  } else if (sweep->in_flight == 0) {
+    sweep->verifying = false; /* called again: cancel again, whatever the pace of the lists */
   }
   sweep_tick(self);
 }
@@ -97,26 +101,21 @@ void sweep_start(broker *self) {
 void sweep_restart(broker *self) {
   self->sweep.in_flight = 0;
   self->sweep.verifying = false;
-  self->sweep.next_at_ns = 0;
+  self->sweep.retry_at_ns = 0;
 }
 
-void sweep_canceled(broker *self, bool failed) {
-  cancel_sweep *sweep = &self->sweep;
+static void answered(cancel_sweep *sweep) {
   if (sweep->in_flight > 0) {
     sweep->in_flight--;
   }
-  if (failed) {
-    pause_round(self); /* the list will say what is left */
-  }
 }
+
+void sweep_canceled(broker *self) { answered(&self->sweep); }
 
 void sweep_list_failed(broker *self) {
-  cancel_sweep *sweep = &self->sweep;
-  if (sweep->in_flight > 0) {
-    sweep->in_flight--;
-  }
-  sweep->verifying = false;
-  pause_round(self);
+  answered(&self->sweep);
+  self->sweep.verifying = false;
+  self->sweep.retry_at_ns = self->now_ns + RETRY_NS;
 }
 
 static void remember(cancel_sweep *sweep, const char *symbol) {
@@ -146,9 +145,7 @@ static bool ask_missing(broker *self) {
 
 void sweep_listed(broker *self, const json_doc *doc, int result) {
   cancel_sweep *sweep = &self->sweep;
-  if (sweep->in_flight > 0) {
-    sweep->in_flight--;
-  }
+  answered(sweep);
   unsigned open = 0;
   bool readable = doc_is_array(doc, result);
   sweep->symbol_count = 0;
@@ -157,23 +154,20 @@ void sweep_listed(broker *self, const json_doc *doc, int result) {
     open++;
     if (!doc_copy(doc, doc_member(doc, at, "symbol"), symbol, sizeof symbol)) {
       readable = false;
-    } else if (!instrument_listed(self, symbol)) {
+    } else if (instrument_find(self, symbol) < 0) {
       remember(sweep, symbol);
     }
   }
   sweep->verifying = false;
   if (!readable) {
     broker_log(self, LEVEL_ERROR, "cancel all: the list of open orders is not readable; asking again");
-    pause_round(self);
     return;
   }
   if (open > 0) {
-    pause_round(self);
-    return;
+    return; /* cancels again, at once */
   }
   if (ask_missing(self)) {
     sweep->verifying = true;
-    pause_round(self);
     return;
   }
   sweep->active = false;
