@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,11 +13,13 @@ from typing import Any
 
 import pulumi
 import pytest
-from pulumi.runtime import set_mocks
+from pulumi.runtime import set_all_config, set_mocks
 from pulumi.runtime.mocks import MockMonitor, MockResourceArgs, Mocks
 from pulumi.runtime.rpc import deserialize_properties
+from pulumi.runtime.settings import get_root_resource, reset_options
 from pulumi.runtime.stack import run_pulumi_func
 
+from infra.lab.cloud.deploy import stack_config
 from infra.plan.model import (
     ClockPlan,
     ConnectorPlan,
@@ -32,7 +35,7 @@ from infra.plan.model import (
     TotalLimits,
     UserPlan,
 )
-from infra.plan.settings import CloudSettings
+from infra.plan.settings import REPOSITORY, CloudSettings
 from infra.program import build
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHnC8DKGtSpJQNG8rkmUbpAdkwkdzmjgX3LyGBBNXpOI lab"
@@ -103,7 +106,7 @@ def _host(venue: str, region: str, zone: str, site: str, second_octet: int) -> H
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sample_plan() -> DeploymentPlan:
     """Two hosts in two regions."""
     return DeploymentPlan(
@@ -136,7 +139,7 @@ def sample_plan() -> DeploymentPlan:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cloud_settings() -> CloudSettings:
     """Settings of an owner who set everything."""
     return CloudSettings(public_key=PUBLIC_KEY, account="123456789012", notify=("desk@example.com",))
@@ -250,8 +253,7 @@ class Run:
                     "retain": one.retain,
                     "ignore_changes": list(one.ignore_changes),
                     "delete_before_replace": one.delete_before_replace,
-                    "dependencies": list(one.dependencies),
-                    "inputs": json.loads(json.dumps(one.inputs, default=str, sort_keys=True)),
+                    "needs": sorted(urn.rsplit("::", 1)[1] for urn in one.dependencies),
                 }
                 for one in self.registered
             ),
@@ -262,38 +264,62 @@ class Run:
 Runner = Callable[..., Run]
 
 
-@pytest.fixture
-def fresh_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """A new event loop, set before set_mocks: the root stack's futures must sit on the loop that runs."""
+def _run(program: Callable[[], dict[str, Any]], *, preview: bool, stack: str) -> Run:
+    # A new loop, set before set_mocks: the root stack's futures must sit on the loop that runs.
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    yield loop
-    loop.close()
-    asyncio.set_event_loop(None)
-
-
-@pytest.fixture
-def run_program(fresh_loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch) -> Runner:
-    """Run a program (a callable that returns outputs) once."""
-    # An f-string over an output is a mistake that otherwise shows only as odd text in a resource.
-    monkeypatch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
-
-    def run(program: Callable[[], dict[str, Any]], *, preview: bool = False, stack: str = "phase1") -> Run:
-        monitor = RecordingMonitor(UnknownMocks() if preview else KnownMocks())
+    monitor = RecordingMonitor(UnknownMocks() if preview else KnownMocks())
+    try:
+        # Else the root stack of the run before stays, with its outputs.
+        reset_options()
         set_mocks(monitor.mocks, project="slipway", stack=stack, preview=preview, monitor=monitor)
         declared: dict[str, Any] = {}
-        fresh_loop.run_until_complete(run_pulumi_func(lambda: declared.update(program())))
+        loop.run_until_complete(run_pulumi_func(lambda: declared.update(program())))
+        declared.update(getattr(get_root_resource(), "outputs", {}))
         result = Run(monitor)
         for name, output in declared.items():
             value = pulumi.Output.from_input(output)
-            known = fresh_loop.run_until_complete(value.is_known())
-            result.outputs[name] = fresh_loop.run_until_complete(value.future()) if known else None
+            known = loop.run_until_complete(value.is_known())
+            result.outputs[name] = loop.run_until_complete(value.future()) if known else None
         return result
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
+@pytest.fixture(scope="session")
+def run_program() -> Iterator[Runner]:
+    """Run a program (a callable that may return outputs) once."""
+
+    def run(program: Callable[[], dict[str, Any]], *, preview: bool = False, stack: str = "phase1") -> Run:
+        return _run(program, preview=preview, stack=stack)
+
+    with pytest.MonkeyPatch.context() as patch:
+        # An f-string over an output is a mistake that otherwise shows only as odd text in a resource.
+        patch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
+        yield run
+
+
+@pytest.fixture(scope="session")
+def run_stack(run_program: Runner) -> Runner:
+    """Run the program as ``pulumi up`` does, with a stack's file and overrides as its configuration."""
+
+    def run(stack: str, overrides: dict[str, Any], *, preview: bool = False) -> Run:
+        config = stack_config(stack, overrides)
+
+        def program() -> dict[str, Any]:
+            set_all_config(
+                {key: one if isinstance(one, str) else json.dumps(one) for key, one in config.items()}
+            )
+            runpy.run_path(str(REPOSITORY / "infra" / "__main__.py"))
+            return {}
+
+        return run_program(program, preview=preview, stack=stack)
 
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sample_run(run_program: Runner, sample_plan: DeploymentPlan, cloud_settings: CloudSettings) -> Run:
     """The program over the plan made by hand."""
     return run_program(lambda: {"inventory": build(sample_plan, cloud_settings).inventory})

@@ -8,6 +8,7 @@ Pulumi SDK keeps its state in globals; it reports on standard output, one JSON o
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import runpy
@@ -24,10 +25,14 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
-from infra.lab.cloud.handlers.state import StateError, sole_writer
+from infra.catalogue.errors import FileFaultsError
+from infra.catalogue.load import load_catalogue
+from infra.lab.cloud.handlers.state import State, StateError, sole_writer
+from infra.plan.build import build_plan
+from infra.plan.errors import PlanError
 from infra.plan.inventory import Inventory
 from infra.plan.model import Closed
-from infra.plan.settings import REPOSITORY, STACKS_DIR
+from infra.plan.settings import REPOSITORY, STACKS_DIR, settings_from_mapping
 
 PROJECT = "slipway"
 _OUTPUT = "inventory"
@@ -88,6 +93,7 @@ def deploy(
     request = Request(
         stack=stack, overrides=dict(overrides), endpoint=endpoint, state_file=state_file.absolute()
     )
+    _refuse_what_cannot_be_planned(request)
     pulumi = shutil.which("pulumi")
     staging = Staging(request)
     for command in staging.commands():
@@ -99,6 +105,16 @@ def deploy(
         return Inventory.model_validate(document)
     except ValidationError as error:
         raise DeployError(f"stack {stack}: its output {_OUTPUT!r} is no inventory: {error}") from error
+
+
+def _refuse_what_cannot_be_planned(request: Request) -> None:
+    """Plan once here, where it costs nothing: a bad stack is told at once and before anything is made."""
+    file = STACKS_DIR / f"Pulumi.{request.stack}.yaml"
+    try:
+        config = stack_config(request.stack, request.overrides)
+        build_plan(load_catalogue(), settings_from_mapping(request.stack, config, file=file))
+    except (FileFaultsError, PlanError) as error:
+        raise DeployError(f"stack {request.stack}: {error}") from error
 
 
 def environment(endpoint: str) -> dict[str, str]:
@@ -195,16 +211,28 @@ def _events(process: subprocess.Popen[str]) -> Iterator[Event]:
 
 
 def run_program(request: Request, progress: Progress) -> Mapping[str, Any]:
-    """Run the program in this process under the lab's engine; return its inventory. Once a process."""
-    # The SDK and 250 modules of the AWS package: only the process that runs a program loads them.
+    """Run the program in this process under the lab's engine; return its inventory.
+
+    Raises StateError before anything is done where the state file is in use or unusable, and whatever the
+    program or the cloud raises.
+    """
+    config = stack_config(request.stack, {**request.overrides, f"{PROJECT}:endpoint": request.endpoint})
+    with sole_writer(request.state_file):
+        state = State(request.state_file, request.stack)
+        return _run_under_engine(request, config, state, progress)
+
+
+def _run_under_engine(
+    request: Request, config: Mapping[str, Any], state: State, progress: Progress
+) -> Mapping[str, Any]:
+    # The SDK and the AWS package take seconds to load: only a process that runs a program does it.
     import pulumi  # noqa: PLC0415
     from pulumi.runtime import set_all_config, set_mocks  # noqa: PLC0415
-    from pulumi.runtime.settings import get_root_resource  # noqa: PLC0415
+    from pulumi.runtime.settings import get_root_resource, reset_options  # noqa: PLC0415
     from pulumi.runtime.stack import run_pulumi_func  # noqa: PLC0415
 
     from infra.lab.cloud.handlers.engine import LabEngine, Step  # noqa: PLC0415
     from infra.lab.cloud.handlers.registry import REGISTRY  # noqa: PLC0415
-    from infra.lab.cloud.handlers.state import State  # noqa: PLC0415
 
     def report(step: Step) -> None:
         progress(
@@ -218,12 +246,12 @@ def run_program(request: Request, progress: Progress) -> Mapping[str, Any]:
             )
         )
 
-    config = stack_config(request.stack, {**request.overrides, f"{PROJECT}:endpoint": request.endpoint})
-    with sole_writer(request.state_file):
-        engine = LabEngine(REGISTRY, State(request.state_file, request.stack), request.endpoint, report)
-        # The loop first: the root stack that set_mocks makes has futures, and they belong to the loop of now.
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
+    engine = LabEngine(REGISTRY, state, request.endpoint, report)
+    # The loop first: the root stack that set_mocks makes has futures, and they belong to the loop of now.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        reset_options()
         set_mocks(engine.mocks, project=PROJECT, stack=request.stack, preview=False, monitor=engine)
         set_all_config({key: _config_text(value) for key, value in config.items()})
         program = str(REPOSITORY / "infra" / "__main__.py")
@@ -232,7 +260,10 @@ def run_program(request: Request, progress: Progress) -> Mapping[str, Any]:
         if _OUTPUT not in outputs:
             raise DeployError(f"{program}: the program exports no {_OUTPUT!r}")
         inventory = loop.run_until_complete(pulumi.Output.from_input(outputs[_OUTPUT]).future())
-        engine.finish()
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+    engine.finish()
     return dict(inventory or {})
 
 
@@ -242,6 +273,9 @@ def _ignore(_: object) -> None:
 
 def main() -> int:
     """Read a request from standard input, deploy, and write events to standard output."""
+    # The SDK is a million objects that live as long as this process: looking for garbage among them only
+    # makes it a second slower to start.
+    gc.disable()
     request = Request.model_validate_json(sys.stdin.read())
 
     def write(event: Event) -> None:
@@ -255,7 +289,7 @@ def main() -> int:
         return 1
     # What a program or a handler raises is told in one line; the traceback goes where a developer looks.
     except Exception as error:
-        write(Event(event="error", text=f"{type(error).__name__}: {error}"))
+        write(Event(event="error", text=str(error) or type(error).__name__))
         raise
     return 0
 

@@ -61,12 +61,13 @@ class Cloud:
 
 
 class Handler(ABC):
-    """One resource type. A changed property outside ``updates`` means a new resource."""
+    """One resource type."""
 
     resource_type: ClassVar[str]
     """Pulumi's type token."""
 
     updates: ClassVar[frozenset[str]] = frozenset({"tags"})
+    """Properties that change in place; a change of any other means a new resource."""
 
     @abstractmethod
     def create(self, cloud: Cloud, name: str, inputs: Inputs) -> Made:
@@ -77,8 +78,12 @@ class Handler(ABC):
         """Return the resource, or ``None`` where it has vanished."""
 
     def update(self, cloud: Cloud, identity: str, old: Inputs, new: Inputs) -> None:
-        """Bring an existing resource from ``old`` to ``new``; only properties in ``updates`` differ."""
+        """Bring an existing resource from ``old`` to ``new``, which ``replaces`` has allowed."""
         raise NotImplementedError(f"{self.resource_type} has no update in place")
+
+    def replaces(self, old: Inputs, new: Inputs) -> bool:
+        """Tell whether going from ``old`` to ``new`` takes a new resource."""
+        return not changed(old, new) <= self.updates
 
     @abstractmethod
     def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
@@ -87,6 +92,11 @@ class Handler(ABC):
     def find(self, cloud: Cloud, inputs: Inputs) -> Made | None:
         """Return a resource that an interrupted run made and did not record."""
         return None
+
+
+def changed(old: Inputs, new: Inputs) -> frozenset[str]:
+    """Return the names of the properties that differ."""
+    return frozenset(key for key in {*old, *new} if old.get(key) != new.get(key))
 
 
 def physical_name(logical: str, given: str | None, limit: int = 64) -> str:

@@ -33,7 +33,6 @@ class PlacementGroup(Ec2Handler):
     """``aws:ec2/placementGroup:PlacementGroup``; its id is its name."""
 
     resource_type = "aws:ec2/placementGroup:PlacementGroup"
-    updates = frozenset()
     kind, describe, listed = "placement-group", "describe_placement_groups", "PlacementGroups"
     identity, ids = "GroupName", "GroupNames"
 
@@ -48,6 +47,9 @@ class PlacementGroup(Ec2Handler):
             TagSpecifications=self.tag_specification(inputs),
         )
         return Made(group, self.outputs({"GroupName": group, **made.get("PlacementGroup", {})}))
+
+    def update(self, cloud: Cloud, identity: str, old: Inputs, new: Inputs) -> None:
+        """Leave the first tags: the endpoint cannot change them, and a new group would cost its hosts."""
 
     def delete(self, cloud: Cloud, identity: str, inputs: Inputs) -> None:
         none_if_missing(lambda: cloud.client("ec2").delete_placement_group(GroupName=identity))
@@ -189,9 +191,16 @@ class Instance(Ec2Handler):
             raise HandlerError(f"{name}: {identity} ended as soon as it ran: {_reason(ec2, identity)}")
         return made
 
+    def replaces(self, old: Inputs, new: Inputs) -> bool:
+        return super().replaces(_without_volume_tags(old), _without_volume_tags(new))
+
     def update(self, cloud: Cloud, identity: str, old: Inputs, new: Inputs) -> None:
         ec2 = cloud.client("ec2")
         retag(cloud, identity, old, new)
+        if old.get("rootBlockDevice") != new.get("rootBlockDevice"):
+            for entry in self._entries(self._describe(cloud, InstanceIds=[identity])):
+                for device in entry["BlockDeviceMappings"]:
+                    retag(cloud, device["Ebs"]["VolumeId"], old["rootBlockDevice"], new["rootBlockDevice"])
         if old.get("metadataOptions") != new.get("metadataOptions") and new.get("metadataOptions"):
             ec2.modify_instance_metadata_options(InstanceId=identity, **(_metadata(new) or {}))
         if old.get("disableApiTermination") != new.get("disableApiTermination"):
@@ -211,8 +220,10 @@ class Instance(Ec2Handler):
             )
 
     def _made(self, answer: Mapping[str, Any] | None) -> Made | None:
-        reservations = (answer or {}).get("Reservations", [])
-        return super()._made({"Instances": [entry for one in reservations for entry in one["Instances"]]})
+        return super()._made({"Instances": self._entries(answer)})
+
+    def _entries(self, answer: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+        return [entry for one in (answer or {}).get("Reservations", []) for entry in one["Instances"]]
 
     def _root(self, ec2: Any, inputs: Inputs) -> list[dict[str, Any]] | None:
         volume = inputs.get("rootBlockDevice")
@@ -233,6 +244,14 @@ class Instance(Ec2Handler):
             return []
         pairs = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
         return [{"ResourceType": "volume", "Tags": pairs}]
+
+
+def _without_volume_tags(inputs: Inputs) -> Inputs:
+    volume = inputs.get("rootBlockDevice")
+    if volume is None:
+        return inputs
+    bare = {key: value for key, value in volume.items() if key not in {"tags", "tagsAll"}}
+    return {**inputs, "rootBlockDevice": bare}
 
 
 def _metadata(inputs: Inputs) -> dict[str, Any] | None:

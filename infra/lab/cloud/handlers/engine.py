@@ -17,11 +17,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from botocore.exceptions import BotoCoreError, ClientError
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.rpc import deserialize_properties
 
-from infra.lab.cloud.handlers.base import Cloud, Handler, HandlerError, Made
+from infra.lab.cloud.handlers.base import Cloud, Handler, HandlerError, Made, changed
 from infra.lab.cloud.handlers.state import Entry, State
 
 Operation = Literal["same", "create", "adopt", "update", "replace", "delete", "keep"]
@@ -86,19 +87,21 @@ class LabEngine(MockMonitor):
         if request.type == _PROVIDER:
             self._regions[urn] = inputs["region"]
             return resource_pb2.RegisterResourceResponse(urn=urn, id=request.name, object=request.object)
-        made = self._reconcile(
-            _Wanted(
-                urn=urn,
-                type=request.type,
-                name=request.name,
-                region=self._region(request),
-                inputs=inputs,
-                dependencies=tuple(sorted(request.dependencies)),
-                protect=request.protect,
-                retain=request.retainOnDelete,
-                ignored=frozenset(request.ignoreChanges),
-            )
+        wanted = _Wanted(
+            urn=urn,
+            type=request.type,
+            name=request.name,
+            region=self._region(request),
+            inputs=inputs,
+            dependencies=tuple(sorted(request.dependencies)),
+            protect=request.protect,
+            retain=request.retainOnDelete,
+            ignored=frozenset(request.ignoreChanges),
         )
+        try:
+            made = self._reconcile(wanted)
+        except (BotoCoreError, ClientError) as error:
+            raise HandlerError(f"{wanted.name} ({wanted.type}) in {wanted.region}: {error}") from error
         response = resource_pb2.RegisterResourceResponse(urn=urn, id=made.id)
         # What was asked for and what the cloud decided: together, a resource's outputs.
         response.object.CopyFrom(request.object)
@@ -141,11 +144,10 @@ class LabEngine(MockMonitor):
         if entry is None or live is None:
             return self._create(handler, cloud, wanted, started, may_exist=begun)
         wanted = _with_ignored(wanted, entry)
-        changed = _changed(entry.inputs, wanted.inputs)
-        if entry.region != wanted.region or not changed <= handler.updates:
+        if entry.region != wanted.region or handler.replaces(entry.inputs, wanted.inputs):
             return self._replace(handler, cloud, wanted, entry, started)
         operation: Operation = "same"
-        if changed:
+        if changed(entry.inputs, wanted.inputs):
             operation = "update"
             handler.update(cloud, entry.id, entry.inputs, wanted.inputs)
             live = handler.read(cloud, entry.id, wanted.inputs) or live
@@ -172,7 +174,7 @@ class LabEngine(MockMonitor):
         if entry.protect:
             raise HandlerError(
                 f"{wanted.name} ({wanted.type}) is protected, and a change of"
-                f" {', '.join(sorted(_changed(entry.inputs, wanted.inputs))) or 'its region'}"
+                f" {', '.join(sorted(changed(entry.inputs, wanted.inputs))) or 'its region'}"
                 " would replace it; undo the change"
             )
         with self._lock:
@@ -268,7 +270,3 @@ def _with_ignored(wanted: _Wanted, entry: Entry) -> _Wanted:
     inputs = {key: value for key, value in wanted.inputs.items() if key not in wanted.ignored}
     kept = {key: value for key, value in entry.inputs.items() if key in wanted.ignored}
     return replace(wanted, inputs={**inputs, **kept})
-
-
-def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(key for key in {*old, *new} if old.get(key) != new.get(key))

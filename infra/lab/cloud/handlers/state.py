@@ -95,8 +95,6 @@ class State:
         handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(document.model_dump(mode="json"), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
         Path(temporary).replace(self._path)
 
 
