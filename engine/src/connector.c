@@ -9,11 +9,10 @@
 #include "process_connector.h"
 
 bool release_root(char *path, size_t size) {
-  const ssize_t length = readlink("/proc/self/exe", path, size - 1);
-  if (length <= 0) {
+  memset(path, 0, size);
+  if (readlink("/proc/self/exe", path, size - 1) <= 0) {
     return false;
   }
-  path[length] = '\0';
   for (int up = 0; up < 2; up++) {
     char *slash = strrchr(path, '/');
     if (slash == NULL) {
@@ -62,7 +61,8 @@ bool connector_load(connector *self, const config_venue *venue, const char *rele
     (void)snprintf(error, error_size, "venue %s: %s: does not export slipway_broker", venue->name, path);
     return false;
   }
-  memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast from object to function pointer */
+  memcpy((void *)&entry, (const void *)&symbol,
+         sizeof entry); /* ISO C has no cast from object to function pointer */
   self->ops = entry();
   const char *why = objection(self->ops, venue->name);
   if (why != NULL) {

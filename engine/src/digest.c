@@ -63,6 +63,21 @@ bool digest_valid(const char *text) {
   return strlen(text) == DIGEST_HEX - 1 && strspn(text, "0123456789abcdef") == DIGEST_HEX - 1;
 }
 
+static bool read_all(int file, char *buffer, size_t limit, size_t *length) {
+  *length = 0;
+  while (*length < limit) {
+    const ssize_t got = read(file, buffer + *length, limit - *length);
+    if (got == 0) {
+      return true;
+    }
+    if (got < 0 && errno != EINTR) {
+      return false;
+    }
+    *length += got > 0 ? (size_t)got : 0;
+  }
+  return true;
+}
+
 bool file_read(const char *path, size_t limit, char **bytes, size_t *length, char *error, size_t error_size) {
   const int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) {
@@ -79,29 +94,19 @@ bool file_read(const char *path, size_t limit, char **bytes, size_t *length, cha
   } else if (about.st_size < 0 || (size_t)about.st_size > limit) {
     (void)snprintf(error, error_size, "%s: %lld bytes; allowed: at most %zu", path, (long long)about.st_size,
                    limit);
-  } else if ((buffer = malloc(limit + 1)) == NULL) {
-    (void)snprintf(error, error_size, "%s: out of memory", path);
   } else {
-    size_t have = 0;
-    ssize_t got = 1;
-    while (have < limit && got != 0) {
-      got = read(file, buffer + have, limit - have);
-      if (got < 0 && errno != EINTR) {
-        break;
-      }
-      have += got > 0 ? (size_t)got : 0;
-    }
-    if (got < 0) {
+    buffer = malloc(limit + 1);
+    ok = buffer != NULL && read_all(file, buffer, limit, length);
+    if (!ok) {
       (void)snprintf(error, error_size, "%s: cannot read: %s", path, strerror(errno));
-    } else {
-      buffer[have] = '\0';
-      *bytes = buffer;
-      *length = have;
-      buffer = NULL;
-      ok = true;
     }
   }
-  free(buffer);
   (void)close(file);
-  return ok;
+  if (!ok) {
+    free(buffer);
+    return false;
+  }
+  buffer[*length] = '\0';
+  *bytes = buffer;
+  return true;
 }

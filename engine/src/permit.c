@@ -196,8 +196,9 @@ static bool take_up(permit *self, int64_t mono_ns, int64_t wall_ns) {
     }
   }
   void *page = MAP_FAILED;
-  if (objection == NULL && (page = mmap(NULL, MAP_BYTES, PROT_READ, MAP_SHARED, file, 0)) == MAP_FAILED) {
-    objection = "permit: cannot map it";
+  if (objection == NULL) {
+    page = mmap(NULL, MAP_BYTES, PROT_READ, MAP_SHARED, file, 0);
+    objection = page == MAP_FAILED ? "permit: cannot map it" : NULL;
   }
   if (objection != NULL) {
     refuse(self, &about, mono_ns, objection);

@@ -21,7 +21,7 @@ typedef enum engine_state {
   ENGINE_ACTIVE = 1,
   ENGINE_REDUCING = 2, /* permit, but only orders that reduce a position */
   ENGINE_HALTED = 3,   /* latched or killed, or orders still being cancelled */
-  ENGINE_STATES
+  ENGINE_STATES = 4
 } engine_state;
 
 const char *engine_state_name(engine_state state);

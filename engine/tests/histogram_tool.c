@@ -2,14 +2,15 @@
  * A test holds the output against another implementation. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "histogram.h"
 
 int main(void) {
   static histogram all;
-  int64_t value = 0;
-  while (scanf("%" SCNd64, &value) == 1) {
-    histogram_record(&all, value);
+  char line[64];
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    histogram_record(&all, strtoll(line, NULL, 10));
   }
   static const double percents[] = {0.0, 1.0, 25.0, 50.0, 75.0, 90.0, 99.0, 99.9, 99.99, 100.0};
   for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++) {
