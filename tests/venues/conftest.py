@@ -167,7 +167,48 @@ def trader(binance: control.Running) -> BinanceTrader:
     return BinanceTrader(binance)
 
 
+@pytest.fixture(scope="session")
+def narrow_binance(short_directory: Path) -> Iterator[control.Running]:
+    """A Binance simulator with small limits, and with names that serve one thing each."""
+    config = binance_config(
+        short_directory,
+        instruments=[{"max_orders": 2, "market": {"mid": "100000"}}],
+        limits={
+            "orders_per_day": 3,
+            "weight_per_minute": 200,
+            "ban_after": 3,
+            "ban_seconds": 120,
+            "connections_per_5min": 2,
+        },
+        hosts={"api.lab": ["rest"], "stream.lab": ["streams"]},
+    )
+    with control.running("binance", config, short_directory) as simulator:
+        yield simulator
+
+
+DOC_KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
+DOC_SECRET = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
+
+
+@pytest.fixture(scope="session")
+def documented_binance(short_directory: Path) -> Iterator[control.Running]:
+    """A Binance simulator in which the documentation's own requests can be good."""
+    litecoin = {"symbol": "LTCBTC", "base": "LTC", "quote": "BTC", "tick": "0.000001", "lot": "0.01"}
+    litecoin |= {"min_price": "0.000001", "min_notional": "0.0001"}
+    litecoin |= {"market": {"mid": "0.2", "deviation_ticks": 0}}
+    config = binance_config(
+        short_directory,
+        accounts=[{"name": "doc", "keys": [{"api_key": DOC_KEY, "secret": DOC_SECRET}]}],
+        instruments=[litecoin, {"market": {"mid": "50000"}}],
+    )
+    with control.running("binance", config, short_directory) as simulator:
+        yield simulator
+
+
 YES = "71321045679252212594626385532706912750332728571942532289631379312455583992563"
+RISKY = "1"
+"""A token of a negative-risk market."""
+
 CONDITION = "0x" + "5f" * 32
 
 
@@ -241,12 +282,31 @@ def polymarket_config(directory: Path, **changes: Any) -> dict[str, Any]:
 def polymarket_server(short_directory: Path) -> Iterator[control.Running]:
     config = polymarket_config(
         short_directory,
+        instruments=[
+            {},
+            {"condition_id": "0x" + "ee" * 32, "yes": RISKY, "no": "2", "neg_risk": True, "tick": "0.001"},
+        ],
         places=[
             {"network": "127.0.7.0/24", "country": "GB", "region": "ENG", "status": "close_only"},
             {"network": "127.0.8.0/24", "country": "IR", "status": "blocked"},
         ],
     )
     with control.running("polymarket", config, short_directory) as simulator:
+        yield simulator
+
+
+@pytest.fixture(scope="session")
+def hasty_polymarket(short_directory: Path) -> Iterator[control.Running]:
+    """A Polymarket simulator in fast motion (dead-man switch, settlement, silence), with a small bucket."""
+    config = polymarket_config(
+        short_directory,
+        heartbeats={"expire_s": 1, "check_s": 0.2},
+        settlement={"mined_ms": 200, "confirmed_ms": 400, "hash_in_reply": False},
+        limits={"orders_per_second": 0.01, "burst": 3},
+        sockets={"subscribe_within": 0.5, "silence": 1},
+    )
+    with control.running("polymarket", config, short_directory) as simulator:
+        simulator.admin.move_market(frozen=True, mid="0.50")
         yield simulator
 
 

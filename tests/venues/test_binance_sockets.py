@@ -16,7 +16,7 @@ import pytest
 
 from infra.lab.venues import control
 from tests.venues.conftest import BinanceTrader, binance_config
-from tests.venues.test_binance_strict import DOC_KEY, DOC_SECRET, WS_PAYLOAD, WS_SIGNATURE
+from tests.venues.test_binance_strict import WS_PAYLOAD, WS_SIGNATURE
 
 PING, CLOSE = (
     aiohttp.WSMsgType.PING,
@@ -108,23 +108,19 @@ def test_numbers_are_signed_as_they_were_written(trader: BinanceTrader) -> None:
     api(conversation, trader)
 
 
-def test_the_documented_websocket_request_at_its_time(short_directory: Path) -> None:
-    account = {"name": "doc", "keys": [{"api_key": DOC_KEY, "secret": DOC_SECRET}]}
-    instrument = {"market": {"mid": "50000"}}
-    config = binance_config(short_directory, accounts=[account], instruments=[instrument])
+def test_the_documented_websocket_request_at_its_time(documented_binance: control.Running) -> None:
     parameters = dict(pair.split("=") for pair in WS_PAYLOAD.split("&"))
 
-    async def conversation(simulator: control.Running) -> None:
-        async with peer(simulator, "/ws-api/v3") as client:
+    async def conversation() -> None:
+        async with peer(documented_binance, "/ws-api/v3") as client:
             for signature, status in ((WS_SIGNATURE[:-1] + "5", 400), (WS_SIGNATURE, 200)):
                 # 900 ms before the timestamp: its window of 100 ms then lasts a second for a slow machine
                 offset = 1645423376532 - 900 - int(time.time() * 1000)
-                simulator.admin.set_faults(clock_offset={"ms": offset})
+                documented_binance.admin.set_faults(clock_offset={"ms": offset})
                 reply = await client.ask("order.place", **parameters, signature=signature)
                 assert reply["status"] == status, reply
 
-    with control.running("binance", config, short_directory) as simulator:
-        asyncio.run(conversation(simulator))
+    asyncio.run(conversation())
 
 
 def test_refusals_have_the_form_of_replies(trader: BinanceTrader) -> None:
@@ -290,7 +286,7 @@ class TestStreams:
         asyncio.run(conversation())
 
     def test_depth_differences_join_without_a_gap_and_give_the_book(self, binance: control.Running) -> None:
-        """The venue's own recipe for a local book: differences on a snapshot end equal to a later snapshot."""
+        """The venue's own recipe for a local book: differences on a snapshot give a later snapshot."""
 
         async def conversation() -> None:
             path = "/ws/btcusdt@depth@100ms"
@@ -385,16 +381,13 @@ def test_pongs_may_go_unseen(hasty: control.Running) -> None:
         hasty.admin.clear_faults()
 
 
-def test_connections_are_counted(short_directory: Path) -> None:
-    config = binance_config(short_directory, limits={"connections_per_5min": 2})
-
-    async def conversation(simulator: control.Running) -> None:
+def test_connections_are_counted(narrow_binance: control.Running) -> None:
+    async def conversation() -> None:
         for _ in range(2):
-            async with peer(simulator, "/stream"):
+            async with peer(narrow_binance, "/stream"):
                 pass
         with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):
-            async with peer(simulator, "/stream"):
+            async with peer(narrow_binance, "/stream"):
                 pass
 
-    with control.running("binance", config, short_directory) as simulator:
-        asyncio.run(conversation(simulator))
+    asyncio.run(conversation())

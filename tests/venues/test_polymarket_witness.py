@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +25,7 @@ from py_clob_client_v2 import (
 from py_clob_client_v2.exceptions import PolyApiException
 
 from infra.lab.venues import control
-from tests.venues.conftest import CONDITION, YES, Wallet, polymarket_config
+from tests.venues.conftest import CONDITION, RISKY, YES, Wallet
 
 
 def client(wallet: Wallet, **options: Any) -> ClobClient:
@@ -189,14 +187,13 @@ def test_an_order_signed_for_another_exchange_is_refused(wallet: Wallet) -> None
             clob.create_and_post_order(bid(), options)
 
 
-def test_negative_risk_markets_have_their_own_exchange(short_directory: Path) -> None:
-    config = polymarket_config(short_directory, instruments=[{"neg_risk": True, "tick": "0.001"}])
-    with control.running("polymarket", config, short_directory) as simulator:
-        clob = client(Wallet(simulator))
-        assert clob.get_neg_risk(YES) is True
-        assert clob.create_and_post_order(bid(0.401))["status"] == "live"
-        with pytest.raises(PolyApiException, match="invalid signature"):
-            clob.create_and_post_order(bid(), PartialCreateOrderOptions(neg_risk=False))
+def test_negative_risk_markets_have_their_own_exchange(wallet: Wallet) -> None:
+    clob = client(wallet)
+    assert clob.get_neg_risk(RISKY) is True
+    risky = OrderArgsV2(token_id=RISKY, price=0.401, size=10, side="BUY")
+    assert clob.create_and_post_order(risky)["status"] == "live"
+    with pytest.raises(PolyApiException, match="invalid signature"):
+        clob.create_and_post_order(risky, PartialCreateOrderOptions(neg_risk=False))
 
 
 def test_a_proxy_wallet_signs_for_its_funder(polymarket: control.Running) -> None:
@@ -214,28 +211,15 @@ def test_server_time_saves_a_client_with_a_wrong_clock(wallet: Wallet) -> None:
     assert client(wallet, use_server_time=True).get_open_orders() == []
 
 
-@pytest.fixture(scope="module")
-def hasty(short_directory: Path) -> Iterator[control.Running]:
-    """A simulator whose dead-man switch and settlement run in fast motion, replies without hashes."""
-    config = polymarket_config(
-        short_directory,
-        heartbeats={"expire_s": 1, "check_s": 0.2},
-        settlement={"mined_ms": 200, "confirmed_ms": 400, "hash_in_reply": False},
-    )
-    with control.running("polymarket", config, short_directory) as simulator:
-        simulator.admin.move_market(frozen=True, mid="0.50")
-        yield simulator
-
-
-def test_heartbeats_keep_orders_alive_and_their_end_cancels_them(hasty: control.Running) -> None:
-    wallet, bystander = Wallet(hasty), Wallet(hasty)
+def test_heartbeats_keep_orders_alive_and_their_end_cancels_them(hasty_polymarket: control.Running) -> None:
+    wallet, bystander = Wallet(hasty_polymarket), Wallet(hasty_polymarket)
     clob = client(wallet)
     clob.create_and_post_order(bid())
     client(bystander).create_and_post_order(bid())
     heartbeat, began = "", time.monotonic()
     while time.monotonic() - began < 2.5:
         heartbeat = clob.post_heartbeat(heartbeat)["heartbeat_id"]
-        hasty.admin.events(hasty.admin.last_event(), wait=0.3)
+        hasty_polymarket.admin.events(hasty_polymarket.admin.last_event(), wait=0.3)
     assert len(clob.get_open_orders()) == 1
     with pytest.raises(PolyApiException) as refusal:
         clob.post_heartbeat("wrong")
@@ -244,7 +228,7 @@ def test_heartbeats_keep_orders_alive_and_their_end_cancels_them(hasty: control.
     assert refusal.value.error_msg["heartbeat_id"] == heartbeat
     heartbeat = clob.post_heartbeat(heartbeat)["heartbeat_id"]
     beaten = time.monotonic_ns()
-    expired = hasty.admin.wait_for(
+    expired = hasty_polymarket.admin.wait_for(
         lambda event: event["kind"] == "heartbeat_expired" and event["account"] == wallet.name
     )
     assert 0.9e9 < expired["mono_ns"] - beaten < 6e9
@@ -254,8 +238,8 @@ def test_heartbeats_keep_orders_alive_and_their_end_cancels_them(hasty: control.
     assert clob.post_heartbeat("")["heartbeat_id"]  # disarmed: it begins anew
 
 
-def test_the_client_follows_a_trade_to_the_chain(hasty: control.Running) -> None:
-    clob = client(Wallet(hasty))
+def test_the_client_follows_a_trade_to_the_chain(hasty_polymarket: control.Running) -> None:
+    clob = client(Wallet(hasty_polymarket))
     reply = clob.create_and_post_order(bid(0.55))
     assert len(reply["transactionsHashes"]) == 1
     (trade,) = clob.get_trades(TradeParams(id=reply["tradeIDs"][0]))
