@@ -19,14 +19,14 @@ from rich.table import Table
 
 from infra.catalogue.errors import CatalogueError
 from infra.catalogue.load import load_catalogue
-from infra.catalogue.matrix import connection_matrix
+from infra.catalogue.matrix import SCREEN, connection_matrix
 from infra.lab.cloud.deploy import DeployError
 from infra.lab.life import Lab
 from infra.lab.settings import LabError
 from infra.operate import arm as arming
+from infra.operate import fleet, reference
 from infra.operate import inventory as writing
 from infra.operate import kill as killing
-from infra.operate import reference
 from infra.operate import release as releases
 from infra.operate import status as asking
 from infra.operate import verify as verifying
@@ -56,8 +56,6 @@ OUR_ERRORS = (
     WorkspaceError,
 )
 """Errors whose message is written for the operator: shown as they are, without a traceback."""
-
-VENUE_COLUMNS = ("venue", "phase", "orders", "market_data", "host", "cancel_all", "dead_man", "on_disconnect")
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=__doc__)
 lab_app = typer.Typer(
@@ -97,10 +95,10 @@ def venues(*, as_json: AsJson = False) -> None:
     """Print the connection matrix: every venue of the catalogue, and how it is reached and stopped."""
     rows = connection_matrix(load_catalogue())
     shown = Table(title="venues (--json shows every column)")
-    for heading in VENUE_COLUMNS:
+    for heading in SCREEN:
         shown.add_column(heading.replace("_", " "), no_wrap=heading == "venue", overflow="fold")
     for row in rows:
-        shown.add_row(*(escape(str(row[heading])) for heading in VENUE_COLUMNS))
+        shown.add_row(*(escape(str(row[heading])) for heading in SCREEN))
     _show(rows, shown, as_json=as_json)
 
 
@@ -279,6 +277,9 @@ def lab_up() -> None:
 @lab_app.command("down")
 def lab_down() -> None:
     """Take the lab down, also a half-started one; nothing is left behind but the image cache."""
+    root = checkout()
+    for out in (root / "out").glob("*/ssh_config"):
+        fleet.close(Workspace(root, out.parent.name))
     Lab().down(progress=lambda event: _tell(lab_line(event)))
 
 

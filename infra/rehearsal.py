@@ -19,7 +19,7 @@ from infra.lab.cloud.deploy import deploy as deploy_stack
 from infra.lab.life import Event as LabEvent
 from infra.lab.life import Lab, LabDocument
 from infra.lab.venues_runner import ACCOUNT
-from infra.operate import arm, converge, inventory, kill, reference, release, report, status, verify
+from infra.operate import arm, converge, fleet, inventory, kill, reference, release, report, status, verify
 from infra.operate.arm import Permit
 from infra.operate.command import Command
 from infra.operate.host_keys import from_console
@@ -273,6 +273,7 @@ def deploy(workspace: Workspace, lab: Lab, tell: Tell) -> None:
         for connector in host.plan.connectors:
             addresses.setdefault(connector.venue, []).append(host.live.public_address)
     lab.venues.allow(addresses)
+    fleet.close(workspace)
     inventory.write(
         workspace,
         made,

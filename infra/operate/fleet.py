@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from infra.operate.inventory import control_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,3 +90,16 @@ def ask(
         )
 
     return asyncio.run(everyone())
+
+
+def close(workspace: Workspace) -> None:
+    """End the kept-open connections of the stack; those to hosts that are gone would only mislead."""
+    if not workspace.ssh_config.exists():
+        return
+    for socket in Path.home().glob(control_path(workspace).removeprefix("~/").replace("%C", "*")):
+        subprocess.run(
+            ["ssh", "-F", "none", "-o", f"ControlPath={socket}", "-O", "exit", "any"],
+            check=False,
+            capture_output=True,
+            timeout=10,
+        )

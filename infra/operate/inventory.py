@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,15 @@ class HostKeys(Protocol):
 
     def __call__(self, name: str, host: InventoryHost) -> list[str]:
         """Return ``ssh-ed25519 AAAA…`` lines of the host."""
+
+
+def control_path(workspace: Workspace) -> str:
+    """Return where ssh keeps the stack's open connections; stacks with equal addresses share none.
+
+    A socket's path may have 107 bytes at most, so it lies in ~/.ssh under hashes.
+    """
+    deployment = hashlib.sha256(str(workspace.out).encode()).hexdigest()[:8]
+    return f"~/.ssh/slipway-{deployment}-%C"
 
 
 def address_of(host: InventoryHost) -> str:
@@ -58,7 +68,7 @@ def ansible_hosts(inventory: Inventory, workspace: Workspace) -> dict[str, Any]:
         hosts[name] = {
             "ansible_host": address_of(host),
             "ansible_user": host.plan.login,
-            "ansible_ssh_common_args": f"-F {workspace.ssh_config}",
+            "ansible_ssh_common_args": f"-F {workspace.ssh_config} -o ControlPath={control_path(workspace)}",
             "slipway_host": host.model_dump(mode="json"),
         }
         names = [f"role_{host.plan.role}", f"region_{host.plan.region}"]
@@ -77,10 +87,7 @@ def ansible_hosts(inventory: Inventory, workspace: Workspace) -> dict[str, Any]:
 def ssh_config(
     inventory: Inventory, workspace: Workspace, identity: Path | None, router_namespace: str | None
 ) -> str:
-    """Return an ssh client configuration: strict host keys, one kept-open connection a host.
-
-    A socket's path may have 107 bytes at most, so control sockets lie in ~/.ssh under a hash.
-    """
+    """Return an ssh client configuration: strict host keys, one kept-open connection a host."""
     blocks = []
     for name, host in inventory.hosts.items():
         lines = [
@@ -109,7 +116,7 @@ def ssh_config(
                 "  ServerAliveCountMax 3",
                 "  ControlMaster auto",
                 f"  ControlPersist {CONTROL_PERSIST_S}",
-                "  ControlPath ~/.ssh/slipway-%C",
+                f"  ControlPath {control_path(workspace)}",
             ]
         )
     )

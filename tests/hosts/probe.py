@@ -146,25 +146,25 @@ def sockets():
 def attempt(uid, host, port, timeout):
     """Try to connect as ``uid`` and say how it ended. A child takes the uid, so that the kernel judges it."""
     code = (
-        "import os,socket,sys\n"
+        "import os,socket,sys,time\n"
         "os.setgroups([]);os.setgid(65534);os.setuid(int(sys.argv[1]))\n"
+        "begin=time.monotonic_ns()\n"
         "try:\n"
-        " socket.create_connection((sys.argv[2],int(sys.argv[3])),float(sys.argv[4])).close();print('open')\n"
-        "except ConnectionRefusedError: print('refused')\n"
-        "except PermissionError: print('refused')\n"
-        "except socket.timeout: print('silent')\n"
-        "except OSError as e: print('refused' if e.errno in (101,113) else 'error %s'%e.errno)\n"
+        " socket.create_connection((sys.argv[2],int(sys.argv[3])),float(sys.argv[4])).close();r='open'\n"
+        "except (ConnectionRefusedError,PermissionError): r='refused'\n"
+        "except socket.timeout: r='silent'\n"
+        "except OSError as e: r='refused' if e.errno in (101,113) else 'error%s'%e.errno\n"
+        "print(r,(time.monotonic_ns()-begin)/1e6)\n"
     )
-    begin = time.monotonic_ns()
     done = run(
         sys.executable, "-I", "-S", "-c", code, str(uid), host, str(port), str(timeout), timeout=timeout + 10
     )
+    result, _, ms = done["out"].strip().partition(" ")
     return {
         "uid": uid,
-        "host": host,
         "port": port,
-        "result": done["out"].strip() or "error " + done["error"][-200:],
-        "ms": (time.monotonic_ns() - begin) / 1e6,
+        "result": result or "error " + done["error"][-200:],
+        "ms": float(ms or 0),
     }
 
 
@@ -275,11 +275,17 @@ def main():
     out["engine"] = engine(want["control_socket"])
     out["metrics"] = http_get(want["metrics_port"], "/metrics")
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        # By address, so that what is judged is the connection and not whether the user may ask for names.
         attempts = [
-            pool.submit(attempt, a["uid"], a["host"], a["port"], a["timeout"]) for a in want["attempts"]
+            pool.submit(
+                attempt, a["uid"], out["resolved"].get(a["host"], [a["host"]])[0], a["port"], a["timeout"]
+            )
+            for a in want["attempts"]
         ]
         commands = {name: pool.submit(run, *argv) for name, argv in want["commands"].items()}
-        out["attempts"] = [future.result() for future in attempts]
+        out["attempts"] = [
+            {**future.result(), "host": a["host"]} for future, a in zip(attempts, want["attempts"])
+        ]
         out["commands"] = {name: future.result() for name, future in commands.items()}
     json.dump(out, sys.stdout)
 
