@@ -79,19 +79,20 @@ def test_a_day_of_an_engine(connector: Connector, connect: Connect, venue: Simul
 
     several = [engine.submit(side, price, "7") for side, price in ((Side.BUY, "0.20"), (Side.SELL, "0.90"))]
     for order_id in several:
-        engine.expect(Type.ACK, client_id=order_id)
+        wait_for_report(engine, Type.ACK, order_id)
     engine.send(Type.CANCEL_ALL)
     wait_for("flat", lambda: not venue.open_orders())
     engine.expect(Type.LOG, text="flat: the venue has nothing open")
     for order_id in several:
-        wait_for_end(engine, order_id)
+        wait_for_report(engine, Type.CANCELED, order_id)
     engine.ready()  # and it may trade again
     engine.close()
 
 
-def wait_for_end(engine: Engine, client_id: int) -> None:
-    if "CANCELED" not in engine.reports(client_id):
-        engine.expect(Type.CANCELED, client_id=client_id)
+def wait_for_report(engine: Engine, kind: Type, client_id: int) -> None:
+    """Wait for a report that may have come already: orders sent together are answered in any sequence."""
+    if kind.name not in engine.reports(client_id):
+        engine.expect(kind, client_id=client_id)
 
 
 def test_an_immediate_order_that_meets_nobody_is_taken_and_canceled(engine: Engine) -> None:
