@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -170,7 +171,10 @@ def test_a_stack_is_made_once_and_kept(run: Deploy, endpoint: str) -> None:
         volume = instance["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
         assert ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Encrypted"]
     assert set(_operations(events)) == {"create"}
-    assert any("up --yes --stack phase1" in one.text for one in events if one.event == "command")
+    told = [shlex.split(one.text) for one in events if one.event == "command"]
+    (up,) = (words for words in told if words[-4:] == ["up", "--yes", "--stack", "phase1"])
+    # The project directory that the told command names is there, ready to be used.
+    assert (Path(up[up.index("--cwd") + 1]) / "Pulumi.yaml").is_file()
 
     again, events = run()
     assert again == inventory
@@ -399,7 +403,12 @@ def test_the_pulumi_command_is_used_where_it_is(fake_pulumi: Path, tmp_path: Pat
     assert shown[-2] == ["up", "--yes", "--stack", "phase1"]
     assert shown[-1] == ["stack", "output", "inventory", "--json", "--stack", "phase1"]
     # What was told is what was run.
-    assert [one.text for one in events if one.event == "command"][-2].endswith("up --yes --stack phase1")
+    told = [shlex.split(one.text) for one in events if one.event == "command"]
+    assert [words[1:] for words in told[1:]] == [call["argv"] for call in calls]
+    assert told[0][0] == "export"
+    for assignment in told[0][1:]:
+        key, value = assignment.split("=", 1)
+        assert calls[0]["environment"][key] == value
     assert [one.text for one in events if one.event == "line"] == ["Updating (phase1)"]
     for call in calls:
         assert len(call["passphrase"]) >= 32

@@ -45,7 +45,7 @@ class DeployError(Exception):
 class Event(Closed):
     """One line of progress.
 
-    ``command``: a command that a person could type to do the same. ``resource``: one resource is done.
+    ``command``: a line that a person could type to do the same. ``resource``: one resource is done.
     ``line``: a line of the ``pulumi`` command. ``inventory`` and ``error`` end a deployment.
     """
 
@@ -87,8 +87,9 @@ def deploy(
     """Bring the cloud at ``endpoint`` to the stack with ``overrides`` laid over it; return its inventory.
 
     ``overrides`` are configuration keys (``slipway:mode``) with plain values; mappings are merged into the
-    stack's. ``state_file`` remembers what was made: a second run makes nothing anew. The first events
-    are the commands that a person would type. Raises DeployError; what was made by then is remembered.
+    stack's. ``state_file`` remembers what was made: a second run makes nothing anew. The first events are the
+    lines that a person would type to do the same with ``pulumi``. Raises DeployError; what was made by then is
+    remembered.
     """
     request = Request(
         stack=stack, overrides=dict(overrides), endpoint=endpoint, state_file=state_file.absolute()
@@ -96,11 +97,16 @@ def deploy(
     _refuse_what_cannot_be_planned(request)
     pulumi = shutil.which("pulumi")
     staging = Staging(request)
-    for command in staging.commands():
-        progress(Event(event="command", text=shlex.join(command)))
-    document = (
-        _by_sdk(request, progress) if pulumi is None else _by_command(pulumi, staging, request, progress)
-    )
+    try:
+        with sole_writer(request.state_file):
+            staging.prepare()
+            for line in staging.typed():
+                progress(Event(event="command", text=line))
+            document = {} if pulumi is None else _by_command(pulumi, staging, progress)
+        if pulumi is None:
+            document = _by_sdk(request, progress)
+    except StateError as error:
+        raise DeployError(f"stack {stack}: {error}") from error
     try:
         return Inventory.model_validate(document)
     except ValidationError as error:
@@ -123,8 +129,11 @@ def environment(endpoint: str) -> dict[str, str]:
     The caller's AWS identity is left out: a lab deployment never acts with it.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    return {**kept, **_lab_identity(endpoint)}
+
+
+def _lab_identity(endpoint: str) -> dict[str, str]:
     return {
-        **kept,
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "lab",
         "AWS_SECRET_ACCESS_KEY": "lab",
@@ -327,7 +336,7 @@ class Staging:
         return self.request.state_file.parent / "pulumi" / "passphrase"
 
     def commands(self) -> list[list[str]]:
-        """Return what is run, and what a person would type to do the same."""
+        """Return the commands, in their order; the last prints the inventory."""
         stack = self.request.stack
         base = ["pulumi", "--cwd", str(self.directory), "--non-interactive"]
         overrides = _full_keys({**self.request.overrides, f"{PROJECT}:endpoint": self.request.endpoint})
@@ -347,12 +356,20 @@ class Staging:
             )
         ]
 
+    def typed(self) -> list[str]:
+        """Return the lines that a person would type, the environment first."""
+        variables = {**_lab_identity(self.request.endpoint), **self._pulumi_variables()}
+        exports = " ".join(f"{key}={shlex.quote(value)}" for key, value in variables.items())
+        return [f"export {exports}", *(shlex.join(command) for command in self.commands())]
+
     def environment(self) -> dict[str, str]:
         """Return the environment of the commands; it names the passphrase's file, never the passphrase."""
         theirs = environment(self.request.endpoint)
         own = {key: value for key, value in theirs.items() if key != "PULUMI_CONFIG_PASSPHRASE"}
+        return {**own, **self._pulumi_variables()}
+
+    def _pulumi_variables(self) -> dict[str, str]:
         return {
-            **own,
             "PULUMI_HOME": str(self.home),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase_file),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
@@ -399,14 +416,12 @@ def _paths(key: str, value: Any) -> Iterator[tuple[str, str]]:
         yield key, _config_text(value)
 
 
-def _by_command(pulumi: str, staging: Staging, request: Request, progress: Progress) -> Mapping[str, Any]:
-    with sole_writer(request.state_file):
-        staging.prepare()
-        *earlier, output = staging.commands()
-        for command in earlier:
-            _run(pulumi, command, staging, lambda line: progress(Event(event="line", text=line)))
-        lines: list[str] = []
-        _run(pulumi, output, staging, lines.append)
+def _by_command(pulumi: str, staging: Staging, progress: Progress) -> Mapping[str, Any]:
+    *earlier, output = staging.commands()
+    for command in earlier:
+        _run(pulumi, command, staging, lambda line: progress(Event(event="line", text=line)))
+    lines: list[str] = []
+    _run(pulumi, output, staging, lines.append)
     try:
         document = json.loads("\n".join(lines))
     except json.JSONDecodeError as error:
