@@ -87,9 +87,9 @@ def deploy(
     """Bring the cloud at ``endpoint`` to the stack with ``overrides`` laid over it; return its inventory.
 
     ``overrides`` are configuration keys (``slipway:mode``) with plain values; mappings are merged into the
-    stack's. ``state_file`` remembers what was made: a second run makes nothing anew. The first events are the
-    lines that a person would type to do the same with ``pulumi``. Raises DeployError; what was made by then is
-    remembered.
+    stack's. ``state_file`` remembers what was made: a second run makes nothing anew. The first events are
+    the lines that a person would type to do the same with ``pulumi``. Raises DeployError; what was made by
+    then is remembered.
     """
     request = Request(
         stack=stack, overrides=dict(overrides), endpoint=endpoint, state_file=state_file.absolute()
