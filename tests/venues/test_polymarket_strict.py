@@ -10,6 +10,9 @@ import pytest
 from eth_account import Account
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from py_clob_client_v2.order_utils.exchange_order_builder_v2 import ExchangeOrderBuilderV2
+from py_clob_client_v2.order_utils.model.order_data_v2 import OrderV2
+from py_clob_client_v2.signer import Signer
 
 from infra.lab.venues import control
 from infra.lab.venues.common.book import Side
@@ -36,21 +39,21 @@ VECTOR_ORDER = {
 }
 VECTORS = [
     pytest.param(
-        eip712.login(80002, ANVIL, "10000000", 23),
+        eip712.login_digest(80002, ANVIL, "10000000", 23),
         None,
         "0xf62319a987514da40e57e2f4d7529f7bac38f0355bd88bb5adbb3768d80de6c1682518e0af677d5260366425f4361e7b70c25ae232"
         "aff0ab2331e2b164a1aedc1b",
         id="login-amoy",
     ),
     pytest.param(
-        eip712.order(137, VECTOR_ORDER, neg_risk=False),
+        eip712.order_digest(137, VECTOR_ORDER, neg_risk=False),
         "0xf69f17dcabb49e64a79a669ea5336cd3ce518c083c821664f295c62e39baedec",
         "0x745070770d383e6f4e6431858070edacbea294ed0e2b16f147127edafc51b59a6e788aaeda02cce5989ee10cc983a4045313e1ec70"
         "75c5a5b84f6212b097d36a1b",
         id="order-polygon",
     ),
     pytest.param(
-        eip712.order(80002, VECTOR_ORDER, neg_risk=False),
+        eip712.order_digest(80002, VECTOR_ORDER, neg_risk=False),
         "0xf4b817f06f351bdc415e904135e806faee2d88050b2fab12370717143dc923b8",
         "0xa96be879ff1c5b94c1f7bbb4e253e2283748c1261f8b21390979d31ee6a164656132219cf49fd86574380b4f5f11232945497b29ff"
         "bc74d4bf9a0623c17af0071b",
@@ -65,7 +68,7 @@ def test_vectors_hold_and_their_one_bit_corruptions_do_not(
 ) -> None:
     assert eip712.signer(message, signature) == ANVIL.lower()
     if digest is not None:
-        assert eip712.digest(message) == digest
+        assert "0x" + message.hex() == digest
     raw = bytearray.fromhex(signature[2:])
     for bit in range(0, len(raw) * 8, 29):
         broken = bytearray(raw)
@@ -76,10 +79,40 @@ def test_vectors_hold_and_their_one_bit_corruptions_do_not(
             continue
 
 
+def test_a_signature_has_one_form_only() -> None:
+    digest, signature = VECTORS[1].values[0], bytes.fromhex(VECTORS[1].values[2][2:])
+    order = 2 * eip712.HALF_ORDER + 1
+    twin = signature[:32] + (order - int.from_bytes(signature[32:64], "big")).to_bytes(32, "big")
+    twin += bytes([27 + 28 - signature[64]])
+    with pytest.raises(eip712.SignatureError, match="large s"):
+        eip712.signer(digest, "0x" + twin.hex())
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "salt": st.integers(0, 2**256 - 1),
+            "maker": st.binary(min_size=20, max_size=20).map(lambda raw: "0x" + raw.hex()),
+            "tokenId": st.integers(0, 2**256 - 1),
+            "makerAmount": st.integers(0, 2**256 - 1),
+            "side": st.integers(0, 1),
+            "metadata": st.binary(min_size=32, max_size=32),
+        }
+    ),
+    st.booleans(),
+)
+def test_digests_are_those_of_an_independent_library(changes: dict[str, Any], neg_risk: bool) -> None:
+    fields = VECTOR_ORDER | changes
+    builder = ExchangeOrderBuilderV2(eip712.EXCHANGES[neg_risk], 137, Signer("0x" + "11" * 32, 137))
+    text = {name: "0x" + value.hex() for name, value in fields.items() if isinstance(value, bytes)}
+    typed = builder.build_order_typed_data(OrderV2(**(fields | text)))
+    assert "0x" + eip712.order_digest(137, fields, neg_risk=neg_risk).hex() == builder.build_order_hash(typed)
+
+
 def test_a_changed_field_changes_the_signer() -> None:
     signature = VECTORS[1].values[2]
     for name, value in (("makerAmount", 100_000_001), ("side", 1), ("tokenId", 1235), ("salt", 479249096355)):
-        message = eip712.order(137, VECTOR_ORDER | {name: value}, neg_risk=False)
+        message = eip712.order_digest(137, VECTOR_ORDER | {name: value}, neg_risk=False)
         assert eip712.signer(message, signature) != ANVIL.lower()
 
 
@@ -117,7 +150,7 @@ def order(wallet: Wallet, document: dict[str, Any] | None = None, **changes: Any
         "metadata": ZERO,
         "builder": ZERO,
     } | changes
-    message = eip712.order(
+    message = eip712.order_digest(
         137,
         {
             **{
@@ -133,7 +166,7 @@ def order(wallet: Wallet, document: dict[str, Any] | None = None, **changes: Any
         },
         neg_risk=False,
     )
-    signed = Account.sign_message(message, wallet.private_key)
+    signed = Account.unsafe_sign_hash(message, wallet.private_key)
     fields["signature"] = "0x" + signed.signature.hex().removeprefix("0x")
     whole = {
         "order": fields,
@@ -292,8 +325,8 @@ class TestAuthentication:
         now = str(int(time.time()))
 
         def login(timestamp: str = now, nonce: str = "9", **changes: str) -> Reply:
-            signed = Account.sign_message(
-                eip712.login(137, wallet.address, timestamp, int(nonce)), wallet.private_key
+            signed = Account.unsafe_sign_hash(
+                eip712.login_digest(137, wallet.address, timestamp, int(nonce)), wallet.private_key
             )
             headers = {
                 "POLY_ADDRESS": wallet.address,

@@ -66,7 +66,7 @@ class Authority:
             address, signature = headers["POLY_ADDRESS"], headers["POLY_SIGNATURE"]
             timestamp, nonce = headers["POLY_TIMESTAMP"], int(headers.get("POLY_NONCE", "0"))
             self._check_time(timestamp)
-            signed = eip712.login(self.chain_id, address, timestamp, nonce)
+            signed = eip712.login_digest(self.chain_id, address, timestamp, nonce)
             if eip712.signer(signed, signature) != address.lower():
                 raise bad_l1()
         except (KeyError, ValueError, TypeError, eip712.SignatureError):

@@ -212,14 +212,16 @@ class Exchange:
         expected = account.address if posted.signature_type == 0 else account.funder
         if posted.maker.lower() != expected:
             raise ClobError(400, "maker address not allowed, please use the deposit wallet flow")
-        signed = eip712.order(self._config.chain_id, posted.struct(), neg_risk=listing.instrument.neg_risk)
         try:
-            good = eip712.signer(signed, posted.signature) == key.address
+            digest = eip712.order_digest(
+                self._config.chain_id, posted.struct(), neg_risk=listing.instrument.neg_risk
+            )
+            good = eip712.signer(digest, posted.signature) == key.address
         except eip712.SignatureError:
             good = False
         if not good:
             raise ClobError(400, "invalid signature")
-        return eip712.digest(signed)
+        return "0x" + digest.hex()
 
     def _check_amounts(self, order_id: str, listing: Listing, posted: PostedOrder) -> int:
         """Return the price (1e-8) after the rules on decimals, tick and least size."""
