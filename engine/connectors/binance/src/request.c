@@ -82,7 +82,9 @@ void request_integer(api_request *self, const char *name, int64_t value) {
 
 void request_decimal(api_request *self, const char *name, int64_t value_e8) {
   char number[DECIMAL_TEXT_MAX];
-  self->bad = self->bad || decimal_format(value_e8, number, sizeof number) == 0;
+  if (decimal_format(value_e8, number, sizeof number) == 0) {
+    self->bad = true;
+  }
   parameter(self, name, number, "\"");
 }
 
