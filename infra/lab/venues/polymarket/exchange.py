@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -30,6 +30,9 @@ AMOUNT_DECIMALS = {"0.1": 3, "0.01": 4, "0.005": 5, "0.0025": 6, "0.001": 5, "0.
 """How many decimals an amount may have, by the market's tick size."""
 
 COLLATERAL = "COLLATERAL"
+
+REMEMBERED = 20_000
+"""Orders that are over, and trades, that still answer to a query."""
 
 
 @dataclass
@@ -93,6 +96,8 @@ class Exchange:
         self.listings: dict[str, Listing] = {}
         self.orders: dict[str, ClobOrder] = {}
         self.trades: dict[str, ClobTrade] = {}
+        self.unsettled: list[ClobTrade] = []
+        self._finished: deque[str] = deque()
         for instrument in config.instruments:
             for token_id, outcome in ((instrument.yes, "Yes"), (instrument.no, "No")):
                 self._list(instrument, token_id, outcome)
@@ -352,6 +357,9 @@ class Exchange:
             hash_known=self._config.settlement.hash_in_reply,
         )
         self.trades[trade.id] = trade
+        self.unsettled.append(trade)
+        if len(self.trades) > REMEMBERED:
+            del self.trades[next(iter(self.trades))]
         for fill in group:
             for order in (fill.maker, fill.taker):
                 if order.account != MARKET_ACCOUNT:
@@ -397,6 +405,9 @@ class Exchange:
     def _end(self, account: Account, order: ClobOrder) -> None:
         del account.open[order.id]
         self._record.closed(account.name)
+        self._finished.append(order.id)
+        if len(self._finished) > REMEMBERED:
+            del self.orders[self._finished.popleft()]
 
     def cancel(self, orders: Iterable[ClobOrder], reason: str) -> list[str]:
         """Cancel resting orders; return their ids."""

@@ -185,7 +185,7 @@ class ClobOrder(Order):
         }
 
 
-@dataclass
+@dataclass(eq=False)
 class ClobTrade:
     """One taker order's match with one or more makers, and its way to the chain."""
 

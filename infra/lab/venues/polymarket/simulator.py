@@ -101,12 +101,13 @@ class PolymarketSimulator:
 
     def _settle_trades(self) -> None:
         times = self._config.settlement
-        for trade in [one for one in self._exchange.trades.values() if one.status != "CONFIRMED"]:
+        for trade in list(self._exchange.unsettled):
             age_ms = time.monotonic_ns() // 1_000_000 - trade.matched_mono_ms
             if trade.status == "MATCHED" and age_ms >= times.mined_ms:
                 trade.status, trade.hash_known = "MINED", True
             elif trade.status == "MINED" and age_ms >= times.confirmed_ms:
                 trade.status = "CONFIRMED"
+                self._exchange.unsettled.remove(trade)
             else:
                 continue
             trade.updated_s = self._clock.seconds()
