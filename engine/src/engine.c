@@ -492,7 +492,9 @@ static void take_commands(engine *self) {
   if (atomic_load_explicit(&self->shared->latch, memory_order_acquire) == LATCH_LIFTED) {
     log_line(LOG_NOTICE, "the latch was lifted; a new permit is needed");
     self->latched = false;
-    permit_void(&self->permit, self->wall_ns, "the latch was lifted; arm again");
+    /* A permit written while the latch was in place is worth nothing; one written since it went is. */
+    permit_void(&self->permit, atomic_load_explicit(&self->shared->latch_seen_wall_ns, memory_order_relaxed),
+                "the latch was lifted; arm again");
     atomic_store_explicit(&self->shared->latch, LATCH_NONE, memory_order_release);
   }
 }

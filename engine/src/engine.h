@@ -41,8 +41,9 @@ typedef struct engine_shared {
   _Atomic bool kill_wanted;
   _Atomic bool resume_wanted;
   char kill_reason[REASON_MAX];
-  _Atomic int latch;             /* latch_step */
-  char latch_reason[REASON_MAX]; /* written by the loop before LATCH_WANTED */
+  _Atomic int latch;                  /* latch_step */
+  char latch_reason[REASON_MAX];      /* written by the loop before LATCH_WANTED */
+  _Atomic int64_t latch_seen_wall_ns; /* when the file was last seen in place */
 } engine_shared;
 
 struct engine;

@@ -37,6 +37,7 @@ typedef struct client {
   char *answer; /* owned; NULL: none to send */
   size_t answer_length, answer_sent;
   bool close_after;
+  bool ended;              /* it will send nothing more; it may still wait for an answer */
   _Atomic bool *waits_for; /* the command the loop has yet to do */
   int64_t deadline_mono_ns;
 } client;
@@ -63,7 +64,7 @@ static int listen_control(const char *path, char *error, size_t error_size) {
   }
   const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (listener < 0 || bind(listener, (const struct sockaddr *)&address, sizeof address) != 0 ||
-      chmod(path, 0660) != 0 || listen(listener, CLIENTS_MAX) != 0) {
+      chmod(path, 0660) != 0 || listen(listener, SOMAXCONN) != 0) {
     (void)snprintf(error, error_size, "control socket %s: %s", path, strerror(errno));
     if (listener >= 0) {
       (void)close(listener);
@@ -83,7 +84,7 @@ static int listen_http(const char *host, uint16_t port, char *error, size_t erro
   if (listener < 0 || inet_pton(AF_INET, host, &address.sin_addr) != 1 ||
       setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
       bind(listener, (const struct sockaddr *)&address, sizeof address) != 0 ||
-      listen(listener, CLIENTS_MAX) != 0) {
+      listen(listener, SOMAXCONN) != 0) {
     (void)snprintf(error, error_size, "metrics address %s:%u: %s", host, (unsigned)port, strerror(errno));
     if (listener >= 0) {
       (void)close(listener);
@@ -102,10 +103,10 @@ static void client_close(client *self) {
   self->socket = -1;
 }
 
-static void accept_client(housekeeping *self, client_kind kind) {
+static bool accept_client(housekeeping *self, client_kind kind) {
   const int peer = accept4(self->listeners[kind], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (peer < 0) {
-    return;
+    return false;
   }
   client *chosen = &self->clients[kind][0];
   for (size_t i = 0; i < CLIENTS_MAX; i++) {
@@ -120,6 +121,7 @@ static void accept_client(housekeeping *self, client_kind kind) {
   }
   client_close(chosen);
   *chosen = (client){.socket = peer, .heard_mono_ns = clock_mono_ns()};
+  return true;
 }
 
 /* ---- answers -------------------------------------------------------------------------------- */
@@ -247,7 +249,9 @@ static void receive(client *from) {
   if (got > 0) {
     from->request_length += (size_t)got;
     from->heard_mono_ns = clock_mono_ns();
-  } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+  } else if (got == 0) {
+    from->ended = true;
+  } else if (errno != EAGAIN && errno != EINTR) {
     client_close(from);
   }
 }
@@ -299,11 +303,23 @@ static bool step(housekeeping *self, client *one, client_kind kind) {
 
 /* One request at a time: the next line is taken when the answer to the last is out. */
 static void serve(housekeeping *self, client *one, client_kind kind, short events) {
-  if ((events & (POLLIN | POLLHUP | POLLERR)) != 0 && one->request_length < REQUEST_MAX) {
+  if ((events & (POLLHUP | POLLERR)) != 0 && one->ended) {
+    client_close(one); /* nobody is left to read an answer */
+  } else if ((events & (POLLIN | POLLHUP | POLLERR)) != 0 && one->request_length < REQUEST_MAX) {
     receive(one);
   }
   while (step(self, one, kind)) {
   }
+  if (one->socket >= 0 && one->ended && one->answer == NULL && one->waits_for == NULL) {
+    client_close(one);
+  }
+}
+
+static short wanted_events(const client *of) {
+  if (of->answer != NULL) {
+    return POLLOUT;
+  }
+  return of->ended ? 0 : POLLIN;
 }
 
 static void turn(housekeeping *self) {
@@ -321,8 +337,7 @@ static void turn(housekeeping *self) {
       }
       patience = one->waits_for != NULL ? WAITING_TURN_MS : patience;
       owners[count] = one;
-      all[count++] =
-          (struct pollfd){.fd = one->socket, .events = one->answer != NULL ? POLLOUT : POLLIN, .revents = 0};
+      all[count++] = (struct pollfd){.fd = one->socket, .events = wanted_events(one), .revents = 0};
     }
   }
   (void)poll(all, count, patience);
@@ -331,7 +346,8 @@ static void turn(housekeeping *self) {
     if (owners[i] == NULL) {
       kind++;
       if (all[i].revents != 0) {
-        accept_client(self, (client_kind)kind);
+        for (int taken = 0; taken < CLIENTS_MAX && accept_client(self, (client_kind)kind); taken++) {
+        }
       }
     } else if (all[i].fd == owners[i]->socket && (all[i].revents != 0 || owners[i]->waits_for != NULL)) {
       serve(self, owners[i], (client_kind)kind, all[i].revents);

@@ -35,7 +35,12 @@ void latch_housekeeping(engine_shared *shared) {
       log_line(LOG_ALERT, "latch %s written: %s", shared->config->latch, shared->latch_reason);
       atomic_store_explicit(&shared->latch, LATCH_WRITTEN, memory_order_release);
     }
-  } else if (step == LATCH_WRITTEN && access(shared->config->latch, F_OK) != 0 && errno == ENOENT) {
-    atomic_store_explicit(&shared->latch, LATCH_LIFTED, memory_order_release);
+  } else if (step == LATCH_WRITTEN) {
+    const int64_t now = clock_wall_ns();
+    if (access(shared->config->latch, F_OK) != 0 && errno == ENOENT) {
+      atomic_store_explicit(&shared->latch, LATCH_LIFTED, memory_order_release);
+    } else {
+      atomic_store_explicit(&shared->latch_seen_wall_ns, now, memory_order_relaxed);
+    }
   }
 }

@@ -91,6 +91,19 @@ def test_many_requests_on_one_connection_in_pieces(engine: Engine) -> None:
             assert "state" in json.loads(answers.readline())
 
 
+@pytest.mark.parametrize("line", [b'{"cmd":"kill","reason":"x"}\n', b'{"cmd":"status"}\n'])
+def test_client_that_ends_its_side_still_gets_its_answer(engine: Engine, line: bytes) -> None:
+    engine.start()
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(PATIENCE_S)
+        control.connect(engine.config["paths"]["control_socket"])
+        control.sendall(line)
+        control.shutdown(socket.SHUT_WR)
+        with control.makefile("rb") as answer:
+            assert "state" in json.loads(answer.readline())
+            assert answer.read() == b"", "the connection is closed behind the answer"
+
+
 def test_idle_clients_do_not_lock_others_out(engine: Engine) -> None:
     engine.start()
     idle = []

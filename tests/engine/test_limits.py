@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,20 +98,32 @@ def test_runaway_latches_and_only_a_person_lifts_it(engine: Engine) -> None:
     wait_for(lambda: engine.of("connection") == "READY", "venue ready")
     engine.assert_quiet()
 
-    engine.latch.unlink()
-    wait_for(lambda: engine.state() == "DISARMED", "lifted, yet not armed")
     sent = len(engine.events("submit"))
+    time.sleep(0.2)  # housekeeping has seen the latch since the permit was written
+    engine.latch.unlink()
+    wait_for(lambda: engine.state() == "DISARMED", "lifted, yet not armed by a permit from before")
+    engine.assert_quiet()
     engine.arm()
     wait_for(lambda: len(engine.events("submit")) > sent, "armed anew")
 
 
+def test_arming_at_once_after_lifting_is_not_lost(engine: Engine) -> None:
+    engine.write()
+    engine.latch.write_text("x")
+    engine.start()
+    assert engine.state() == "HALTED"
+    time.sleep(0.2)
+    engine.latch.unlink()
+    engine.arm()
+    wait_for(lambda: engine.state() == "ACTIVE", "armed")
+
+
 def test_daily_loss_halts(engine: Engine) -> None:
     engine.bounds["max_daily_loss"] = "0.5"
-    engine.strategy.update({"take_every": 1, "requote_ms": 50})
+    engine.strategy.update({"take_every": 1, "requote_ms": 2000})  # a position is held for two seconds
     engine.start()
-    engine.trade()
-    wait_for(lambda: engine.of("position_e8") > 0 or engine.of("filled") > 2, "a position")
-    # Each taking order pays the spread; the fall of the market does the rest.
+    engine.arm()
+    wait_for(lambda: engine.of("position_e8") > 0, "a position")
     engine.script("mid=48000")
     wait_for(lambda: engine.state() == "HALTED" and engine.is_flat(), "halted and flat")
     assert "daily loss limit" in engine.status()["reason"]
