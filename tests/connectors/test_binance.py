@@ -596,3 +596,22 @@ def test_settings_that_do_not_fit_end_the_program_with_the_reason(venue: Any, co
     driver = connect(venue, mode="live")
     assert "mode live allows only https" in driver.wait(event="error")["text"]
     assert driver.stop() == 1
+
+
+def test_cancel_all_called_again_and_again_stays_within_the_weight_limit(
+    open_venue: Start, connect: Start
+) -> None:
+    venue = open_venue(limits={"weight_per_minute": 2000})
+    driver = connect(venue)
+    driver.ready()
+    for _ in range(30):  # a list weighs 80: without a pace these were 2400
+        since = driver.mark()
+        driver.say("cancel_all")
+        driver.wait(since, event="sweeping", result=0)
+        time.sleep(0.1)
+    assert driver.some(event="log", level=3) == []
+    driver.submit(1, "buy", "90000")
+    driver.say("cancel_all")
+    until(lambda: driver.submit(2, "buy", "90000") == 0, "the end of the sweep")
+    driver.wait(event="ack", id=2)
+    assert driver.some(event="reject") == []
