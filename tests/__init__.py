@@ -1,0 +1,1 @@
+"""Tests and the benchmark (`python -m tests.bench`); a package, since another distribution installs a `tests`."""
