@@ -6,8 +6,6 @@ import base64
 import time
 from typing import TYPE_CHECKING
 
-import boto3
-
 from infra.operate.inventory import InventoryError
 from infra.plan.inventory import InventoryHost
 
@@ -57,6 +55,8 @@ def from_console(
 
 
 def _ec2(region: str) -> object:
+    import boto3  # noqa: PLC0415  slow to import, and needed here alone
+
     return boto3.client("ec2", region_name=region)
 
 

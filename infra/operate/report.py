@@ -10,7 +10,6 @@ from typing import Any
 import jinja2
 from rich.table import Table
 
-from infra.operate import plots
 from infra.operate.record import CheckRecord, RunRecord
 
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -24,6 +23,8 @@ def _by_host(record: RunRecord) -> tuple[Counter[str], Counter[str]]:
 
 def page(record: RunRecord) -> str:
     """Return the report: one file, no network, plots drawn in."""
+    from infra.operate import plots  # noqa: PLC0415  slow to import, and needed here alone
+
     count, passed = _by_host(record)
     concerns: dict[str, dict[str, list[CheckRecord]]] = {}
     for check in record.checks:
