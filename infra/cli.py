@@ -1,6 +1,7 @@
 """``slipway``: a thin face on the plan, the lab and what an operator does.
 
 Every command prints the ``pulumi``, ``ansible-playbook``, ``pytest`` or ``ssh`` line that does the same.
+Each imports what it needs when it runs: ``slipway kill`` must not wait for what draws plots.
 """
 
 from __future__ import annotations
@@ -10,52 +11,17 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from infra.catalogue.errors import CatalogueError
-from infra.catalogue.load import load_catalogue
-from infra.catalogue.matrix import SCREEN, connection_matrix
-from infra.lab.cloud.deploy import DeployError
-from infra.lab.life import Lab
-from infra.lab.settings import LabError
-from infra.operate import arm as arming
-from infra.operate import fleet, reference
-from infra.operate import inventory as writing
-from infra.operate import kill as killing
-from infra.operate import release as releases
-from infra.operate import status as asking
-from infra.operate import verify as verifying
-from infra.operate.arm import ArmError, Permit
-from infra.operate.command import Command, CommandError
-from infra.operate.host_keys import from_console
-from infra.operate.inventory import InventoryError
-from infra.operate.release import ReleaseError
-from infra.operate.report import table
-from infra.operate.steps import Steps
 from infra.operate.workspace import Workspace, WorkspaceError, checkout
-from infra.plan.build import build_plan
-from infra.plan.errors import PlanError
-from infra.plan.settings import load_settings
-from infra.rehearsal import Rehearsal, RehearsalError, converge_command, deploy, enter, lab_line
 
-OUR_ERRORS = (
-    ArmError,
-    CatalogueError,
-    CommandError,
-    DeployError,
-    InventoryError,
-    LabError,
-    PlanError,
-    RehearsalError,
-    ReleaseError,
-    WorkspaceError,
-)
-"""Errors whose message is written for the operator: shown as they are, without a traceback."""
+if TYPE_CHECKING:
+    from infra.operate.command import Command
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=__doc__)
 lab_app = typer.Typer(
@@ -93,6 +59,9 @@ def _run(workspace: Workspace, name: str, command: Command) -> None:
 @app.command()
 def venues(*, as_json: AsJson = False) -> None:
     """Print the connection matrix: every venue of the catalogue, and how it is reached and stopped."""
+    from infra.catalogue.load import load_catalogue
+    from infra.catalogue.matrix import SCREEN, connection_matrix
+
     rows = connection_matrix(load_catalogue())
     shown = Table(title="venues (--json shows every column)")
     for heading in SCREEN:
@@ -110,6 +79,10 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show what a stack deploys, without touching anything (plain: pulumi preview)."""
+    from infra.catalogue.load import load_catalogue
+    from infra.plan.build import build_plan
+    from infra.plan.settings import load_settings
+
     planned = build_plan(load_catalogue(), load_settings(stack, mode=mode))
     shown = Table(title=f"{planned.stack}, mode {planned.mode}")
     for heading in ("host", "where", "machine", "venues", "speaks to", "may lose a day"):
@@ -129,6 +102,9 @@ def plan(
 @app.command()
 def up(stack: Stack) -> None:
     """Deploy a stack into the lab and write its inventory (on AWS: pulumi up, then slipway inventory)."""
+    from infra.lab.life import Lab
+    from infra.rehearsal import deploy
+
     workspace = _workspace(stack)
     deploy(workspace, Lab(), _tell)
     console.print(f"{workspace.inventory_file}: {len(workspace.inventory().hosts)} hosts", soft_wrap=True)
@@ -142,6 +118,9 @@ def inventory(
     identity: Annotated[Path | None, typer.Option(help="SSH private key; default: ssh's own choice.")] = None,
 ) -> None:
     """Write what Ansible and ssh read, from the document that the stack exported."""
+    from infra.operate import inventory as writing
+    from infra.operate.host_keys import from_console
+
     workspace = _workspace(stack)
     writing.write(workspace, workspace.read(document), from_console, identity=identity)
     console.print(f"{workspace.hosts_file}: {len(workspace.inventory().hosts)} hosts", soft_wrap=True)
@@ -154,6 +133,9 @@ def converge(
     check: Annotated[bool, typer.Option("--check", help="Say what would change; change nothing.")] = False,
 ) -> None:
     """Bring the hosts to the plan with Ansible. A second run changes nothing."""
+    from infra.lab.life import Lab
+    from infra.rehearsal import converge_command, enter
+
     workspace = _workspace(stack)
     document = Lab().document() if workspace.inventory().mode == "simulated" else None
     if document is not None:
@@ -168,6 +150,8 @@ def verify(
     select: Annotated[str, typer.Option("-m", help="Markers, e.g. 'venue_binance and firewall'.")] = "",
 ) -> None:
     """Prove the live hosts against the plan with testinfra."""
+    from infra.operate import verify as verifying
+
     workspace = _workspace(stack)
     extra = ("-m", select) if select else ()
     _run(workspace, "verify", verifying.command(workspace, workspace.evidence / "verify.xml", extra))
@@ -181,7 +165,9 @@ def arm(
     minutes: Annotated[int, typer.Option(help="Life of the permit.")] = 60,
 ) -> None:
     """Give all hosts their permit to trade, or none of them (plain: ansible-playbook playbooks/arm.yml)."""
-    for host in arming.arm(_workspace(stack), Permit(by, minutes)):
+    from infra.operate import arm as arming
+
+    for host in arming.arm(_workspace(stack), arming.Permit(by, minutes)):
         console.print(f"{host}: [bold green]armed[/] for {minutes} minutes by {escape(by)}")
 
 
@@ -197,6 +183,8 @@ def kill(
 
     Ends with 1 if any host is not proven flat; it says which, and the venue's own means must be used there.
     """
+    from infra.operate import kill as killing
+
     killed = killing.kill(_workspace(stack), reason, venue=venue)
     shown = Table(title="kill")
     for heading in ("host", "permit gone after", "flat after", "open orders", "problem"):
@@ -218,6 +206,8 @@ def status(
     stack: Annotated[str, typer.Argument(help="Stack name.")] = "phase1", *, as_json: AsJson = False
 ) -> None:
     """Ask every engine how it is: state, venues, orders, P&L, latency."""
+    from infra.operate import status as asking
+
     seen = asking.status(_workspace(stack))
     shown = Table(title=stack)
     for heading in ("host", "state", "venue", "connection"):
@@ -271,12 +261,19 @@ def ssh(stack: Stack, host: Annotated[str, typer.Argument(help="Host name of the
 @lab_app.command("up")
 def lab_up() -> None:
     """Start the lab: image, network, cloud, simulators. Starting it twice is harmless."""
+    from infra.lab.life import Lab
+    from infra.rehearsal import lab_line
+
     Lab().up(progress=lambda event: _tell(lab_line(event)))
 
 
 @lab_app.command("down")
 def lab_down() -> None:
     """Take the lab down, also a half-started one; nothing is left behind but the image cache."""
+    from infra.lab.life import Lab
+    from infra.operate import fleet
+    from infra.rehearsal import lab_line
+
     root = checkout()
     for out in (root / "out").glob("*/ssh_config"):
         fleet.close(Workspace(root, out.parent.name))
@@ -286,12 +283,17 @@ def lab_down() -> None:
 @lab_app.command("status")
 def lab_status() -> None:
     """Show what of the lab is up, as JSON."""
+    from infra.lab.life import Lab
+
     sys.stdout.write(Lab().status().model_dump_json(indent=2) + "\n")
 
 
 @lab_app.command("env")
 def lab_env() -> None:
     """Print what sends boto3, pulumi and ansible-playbook to the lab: eval "$(slipway lab env)"."""
+    from infra.lab.life import Lab
+    from infra.lab.settings import LabError
+
     document = Lab().document()
     if document is None:
         raise LabError("no lab is up on this machine: slipway lab up")
@@ -302,6 +304,8 @@ def lab_env() -> None:
 @lab_app.command("ssh")
 def lab_ssh(host: Annotated[str, typer.Argument(help="Host name, instance id or private address.")]) -> None:
     """Log in to a lab host."""
+    from infra.lab.life import Lab
+
     argv = Lab().ssh_command(host)
     os.execvp(argv[0], argv)  # noqa: S606  the shell is the operator's
 
@@ -309,6 +313,10 @@ def lab_ssh(host: Annotated[str, typer.Argument(help="Host name, instance id or 
 @lab_app.command("run")
 def lab_run(stack: Stack = "phase1") -> None:
     """Run a phase to its end: deploy, converge, verify, arm, trade, kill; the lab stays up."""
+    from infra.operate.report import table
+    from infra.operate.steps import Steps
+    from infra.rehearsal import Rehearsal
+
     workspace = _workspace(stack)
     with Steps(console) as steps:
         record = Rehearsal(workspace, steps.begin, steps.tell).run()
@@ -328,6 +336,8 @@ def lab_run(stack: Stack = "phase1") -> None:
 @release_app.command("keygen")
 def release_keygen(directory: Path) -> None:
     """Make a signing key; keep the secret half off every machine that deploys."""
+    from infra.operate import release as releases
+
     key = releases.generate_key(directory)
     console.print(f"secret: {key.secret}\npublic: {key.public}", soft_wrap=True)
 
@@ -339,6 +349,9 @@ def release_reference(
     key: Annotated[Path, typer.Option(help="Directory that slipway release keygen made.")],
 ) -> None:
     """Build and sign a release of the reference engine for a stack."""
+    from infra.operate import reference
+    from infra.operate import release as releases
+
     workspace = _workspace(stack)
     console.print(str(reference.build(workspace, releases.generate_key(key), _tell)), soft_wrap=True)
 
@@ -351,6 +364,8 @@ def release_build(
     key: Annotated[Path, typer.Option(help="Directory that slipway release keygen made.")],
 ) -> None:
     """Pack and sign a release of your own engine from its build tree."""
+    from infra.operate import release as releases
+
     built = releases.build(tree, out, releases.generate_key(key))
     console.print(f"{built.archive}\n{built.signature}", soft_wrap=True)
 
@@ -363,6 +378,8 @@ def release_check(
     as_json: AsJson = False,
 ) -> None:
     """Refuse a release that is unsigned, altered, or not of the contract."""
+    from infra.operate import release as releases
+
     manifest = releases.check(archive, public_key)
     shown = Table(title=f"{manifest.name} {manifest.version} {manifest.target}: good")
     shown.add_column("connector")
@@ -377,9 +394,11 @@ def _tell(text: str) -> None:
 
 
 def main() -> None:
-    """Run the command line; errors of ours are shown as one message, exit code 1."""
+    """Run the command line. Errors of ours are written for the operator: one message, exit code 1."""
     try:
         app()
-    except OUR_ERRORS as error:
+    except Exception as error:
+        if not type(error).__module__.startswith("infra."):
+            raise
         errors.print(f"[bold red]slipway:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
