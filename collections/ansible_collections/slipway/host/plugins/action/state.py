@@ -72,7 +72,9 @@ class ActionModule(ActionBase):
         given = json.loads(json.dumps(self._task.args))
         large = {name: given.pop(name) for name in ("fragments", "variables") if name in given}
         if not isinstance(large.get("fragments"), list) or not isinstance(large.get("variables", {}), dict):
-            raise AnsibleActionFail(f"{host}: slipway.host.state needs a list of fragments, and variables as a mapping")
+            raise AnsibleActionFail(
+                f"{host}: slipway.host.state needs a list of fragments, and variables as a mapping"
+            )
         small = {name: spec for name, spec in ARGUMENTS.items() if name not in {"fragments", "variables"}}
         checked = ArgumentSpecValidator(small).validate(given)
         if checked.error_messages:
@@ -81,7 +83,9 @@ class ActionModule(ActionBase):
 
     def _check_role(self, role: str, task_vars: dict[str, Any]) -> None:
         """Check the role's variables against its meta/argument_specs.yml, as Ansible's own task would."""
-        options = templates.options(str(templates.find(C.DEFAULT_ROLES_PATH, role, "meta", "argument_specs.yml")))
+        options = templates.options(
+            str(templates.find(C.DEFAULT_ROLES_PATH, role, "meta", "argument_specs.yml"))
+        )
         given = {}
         for name, option in options.items():
             if name in task_vars:
@@ -106,7 +110,9 @@ class ActionModule(ActionBase):
             item["content"] = templates.render(C.DEFAULT_ROLES_PATH, name, {**variables, **own})
         elif "copy" in item:
             role, _, file = item.pop("copy").partition("/")
-            item["content"] = templates.find(C.DEFAULT_ROLES_PATH, role, "files", file).read_text(encoding="utf-8")
+            item["content"] = templates.find(C.DEFAULT_ROLES_PATH, role, "files", file).read_text(
+                encoding="utf-8"
+            )
         return item
 
     def _ask(self, host: str, sent: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ options:
   fragments:
     description:
       - The declared state, in the order in which the host needs it. Each fragment has a C(name) and any of
-        C(packages), C(groups), C(users), C(directories), C(trust), C(files), C(absent), C(links), C(credentials),
+        C(hostname), C(packages), C(groups), C(users), C(directories), C(trust), C(files), C(absent), C(only), C(links), C(credentials),
         C(releases), C(units).
       - A fragment with C(requires) is held back (and named in the result) while one of these paths is missing.
       - In C(files), C(template) and C(copy) name ROLE/FILE instead of C(content).

@@ -120,7 +120,9 @@ def verify(archive: Path, sha256: str, public_key: Path, trusted_comment: str) -
 
 def extract(archive: Path, folder: Path) -> None:
     """Unpack regular files and directories with safe names; anything else is refused."""
-    unpacker = subprocess.Popen(["zstd", "-dc", str(archive)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    unpacker = subprocess.Popen(
+        ["zstd", "-dc", str(archive)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     try:
         with tarfile.open(fileobj=unpacker.stdout, mode="r|") as tar:
             for member in tar:
@@ -157,7 +159,9 @@ def check_files(folder: Path) -> dict[str, Any]:
         named = dict(manifest["files"])
     except (OSError, ValueError, KeyError) as error:
         raise ReleaseError(f"release.json cannot be used: {error}") from None
-    present = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {"release.json"}
+    present = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {
+        "release.json"
+    }
     if wrong := sorted(present ^ set(named)):
         raise ReleaseError(f"files and manifest differ: {', '.join(wrong[:5])}")
     for name, sha256 in named.items():
@@ -219,7 +223,9 @@ def install(module: AnsibleModule) -> list[str]:
     """Do the work and return the names of releases that were pruned."""
     root, wanted, archive = Path(module.params["root"]), module.params["id"], Path(module.params["archive"])
     staging = root / ".staging"
-    verify(archive, module.params["sha256"], Path(module.params["public_key"]), module.params["trusted_comment"])
+    verify(
+        archive, module.params["sha256"], Path(module.params["public_key"]), module.params["trusted_comment"]
+    )
     shutil.rmtree(staging, ignore_errors=True)
     (root / "releases").mkdir(mode=0o755, parents=True, exist_ok=True)
     staging.mkdir(mode=0o755)

@@ -34,6 +34,7 @@ ITEMS: dict[str, dict[str, Any]] = {
         "show": True,
         "with_release": False,
     },
+    "only": {"path": REQUIRED, "names": REQUIRED},
     "links": {"path": REQUIRED, "target": REQUIRED},
     "credentials": {"name": REQUIRED, "path": REQUIRED, "parameter": REQUIRED, "region": REQUIRED},
     "releases": {"root": REQUIRED, "id": REQUIRED, "version": REQUIRED, "allow_downgrade": False},
@@ -51,7 +52,7 @@ ITEMS: dict[str, dict[str, Any]] = {
         "with_release": False,
     },
 }
-WORDS = ("packages", "absent", "requires")
+WORDS = ("hostname", "packages", "absent", "requires")
 CHOICES = {"state": (None, "started", "stopped", "ran"), "enabled": (None, True)}
 
 

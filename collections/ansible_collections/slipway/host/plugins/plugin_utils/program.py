@@ -12,10 +12,10 @@ FOLDER = Path(__file__).resolve().parent.parent / "module_utils" / "state"
 # The first line of standard input holds two lengths: of the loader and of the modules' sources.
 COMMAND = (
     "/usr/bin/python3 -I -S -c "
-    "'import sys;i=sys.stdin.buffer;n=int(i.readline());exec(compile(i.read(n),\"slipway\",\"exec\"))'"
+    '\'import sys;i=sys.stdin.buffer;n=int(i.readline());exec(compile(i.read(n),"slipway","exec"))\''
 )
 
-LOADER = '''
+LOADER = """
 import sys, json, types
 sources = json.loads(i.readline())
 package = types.ModuleType("{package}")
@@ -30,7 +30,7 @@ def load(name):
 for name in {order!r}:
     load(name)
 print(sys.modules["{package}.converge"].main(json.loads(i.read())))
-'''
+"""
 
 ORDER = ("host", "plan", "accounts", "files", "credentials", "trust", "release", "units", "converge")
 """The modules in the order in which they import each other."""

@@ -32,9 +32,13 @@ def identity(archive: Path, public_key: Path) -> dict[str, str]:
         raise SignatureError(f"release archive {archive}: no such file; build one with slipway release build")
     signature = Path(f"{archive}.minisig")
     if not signature.is_file():
-        raise SignatureError(f"release {archive.name} is not accepted: it is unsigned, {signature} is not there")
+        raise SignatureError(
+            f"release {archive.name} is not accepted: it is unsigned, {signature} is not there"
+        )
     if not public_key.is_file():
-        raise SignatureError(f"release {archive.name} cannot be checked: public key {public_key} is not there")
+        raise SignatureError(
+            f"release {archive.name} cannot be checked: public key {public_key} is not there"
+        )
     key = _decoded(public_key, 1, 42)
     signed = _decoded(signature, 1, 74)
     proof = _decoded(signature, 3, 64)
@@ -67,7 +71,9 @@ def _decoded(path: Path, line: int, length: int) -> bytes:
     except (IndexError, binascii.Error):
         decoded = b""
     if len(decoded) != length:
-        raise SignatureError(f"{path} is not a minisign file: line {line + 1} should be {length} bytes in base64")
+        raise SignatureError(
+            f"{path} is not a minisign file: line {line + 1} should be {length} bytes in base64"
+        )
     return decoded
 
 

@@ -75,6 +75,6 @@ def render(roles_path: list[str], name: str, variables: dict[str, Any]) -> str:
 @lru_cache(maxsize=64)
 def options(path: str) -> dict[str, Any]:
     """Return the options of a role's main entry point."""
-    specs = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=Loader)  # noqa: S506 (a safe loader)
+    specs = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=Loader)
     found: dict[str, Any] = specs["argument_specs"]["main"]["options"]
     return found

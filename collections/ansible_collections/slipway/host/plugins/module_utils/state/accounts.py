@@ -1,4 +1,4 @@
-"""Groups and users with fixed numbers, made by the distribution's own tools."""
+"""Who is who: the host's name, groups and users with fixed numbers, by the distribution's own tools."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+
+def plan_hostname(plan: Plan, name: str) -> None:
+    """Plan the name that the kernel gives this host (what it is at boot is a file's matter)."""
+    have = plan.host.read("/proc/sys/kernel/hostname").decode("utf-8").strip()
+    if have != name:
+        act = _command(plan.host, ["hostname", name])
+        plan.changes.append(Change("hostname", name, "set", act, before=f"{have}\n", after=f"{name}\n"))
 
 
 def plan_groups(plan: Plan, items: list[dict[str, Any]]) -> None:

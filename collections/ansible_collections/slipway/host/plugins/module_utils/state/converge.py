@@ -7,9 +7,9 @@ import json
 import os
 import time
 
-from .accounts import plan_groups, plan_users
+from .accounts import plan_groups, plan_hostname, plan_users
 from .credentials import plan_credentials
-from .files import plan_absent, plan_directories, plan_files, plan_links
+from .files import plan_absent, plan_directories, plan_files, plan_links, plan_only
 from .host import Host, StateError
 from .plan import Change, Plan
 from .release import plan_release
@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-LOCK = "/run/slipway-converge.lock"
+LOCK = "/run/lock/slipway-converge"
 MARK = "SLIPWAY-STATE "
 
 
@@ -100,12 +100,15 @@ def _locked(document: dict[str, Any], host: Host) -> dict[str, Any]:
 
 def plan_all(plan: Plan, fragments: list[dict[str, Any]]) -> None:
     """Observe the host against the fragments, in the order in which changes have to happen."""
+    for name in _gather(fragments, "hostname"):
+        plan_hostname(plan, name)
     plan_groups(plan, _gather(fragments, "groups"))
     plan_users(plan, _gather(fragments, "users"))
     plan_directories(plan, _gather(fragments, "directories"))
     plan_trust(plan, _gather(fragments, "trust"))
     plan_files(plan, _gather(fragments, "files"))
     plan_absent(plan, _gather(fragments, "absent"))
+    plan_only(plan, _gather(fragments, "only"))
     plan_links(plan, _gather(fragments, "links"))
     plan_credentials(plan, _gather(fragments, "credentials"))
     for item in _gather(fragments, "releases"):

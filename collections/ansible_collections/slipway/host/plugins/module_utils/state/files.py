@@ -115,7 +115,9 @@ def plan_directories(plan: Plan, items: list[dict[str, Any]]) -> None:
         if have == want:
             continue
 
-        def act(path: str = path, have: tuple[int, int, int] | None = have, item: dict[str, Any] = item) -> None:
+        def act(
+            path: str = path, have: tuple[int, int, int] | None = have, item: dict[str, Any] = item
+        ) -> None:
             uid, gid, mode = _wanted(plan, item)
             if have is None:
                 os.makedirs(host.path(path), 0o700, exist_ok=True)
@@ -131,7 +133,9 @@ def plan_directories(plan: Plan, items: list[dict[str, Any]]) -> None:
 class _File:
     """A declared file whose content differs, between its preparation and its rename."""
 
-    def __init__(self, item: dict[str, Any], content: bytes, old: bytes | None, have: tuple[int, int, int] | None) -> None:
+    def __init__(
+        self, item: dict[str, Any], content: bytes, old: bytes | None, have: tuple[int, int, int] | None
+    ) -> None:
         self.item = item
         self.content = content
         self.old = old
@@ -168,7 +172,9 @@ def plan_files(plan: Plan, items: list[dict[str, Any]]) -> None:
         pending.append(_File(item, content, old, have))
         late.append(_replace(plan, pending[-1], want))
     if pending and not plan.check:
-        plan.changes.append(Change("files", f"{len(pending)} to write", "prepare", lambda: _prepare(plan, pending)))
+        plan.changes.append(
+            Change("files", f"{len(pending)} to write", "prepare", lambda: _prepare(plan, pending))
+        )
     plan.changes.extend(late)
 
 
@@ -201,8 +207,9 @@ def _prepare(plan: Plan, pending: list[_File]) -> None:
     try:
         for file in pending:
             uid, gid, mode = _wanted(plan, file.item)
-            prepared[file.item["path"]] = write_beside(host, file.item["path"], file.content, (uid, gid), mode)
-        host.checkpoint()
+            prepared[file.item["path"]] = write_beside(
+                host, file.item["path"], file.content, (uid, gid), mode
+            )
         for file in pending:
             _validate(host, file.item, prepared)
     except Exception:
@@ -258,7 +265,14 @@ def _replace(plan: Plan, file: _File, want: tuple[int, int, int]) -> Change:
         before, after = _describe(file.have) + before, _describe(want) + after
     action = "create" if file.old is None else "content"
     return Change(
-        "file", path, action, act, before=before, after=after, undo=undo, with_release=file.item["with_release"]
+        "file",
+        path,
+        action,
+        act,
+        before=before,
+        after=after,
+        undo=undo,
+        with_release=file.item["with_release"],
     )
 
 
@@ -279,6 +293,16 @@ def plan_absent(plan: Plan, paths: list[str]) -> None:
             host.checkpoint()
 
         plan.changes.append(Change("absent", path, "remove", act, before="present\n", after="absent\n"))
+
+
+def plan_only(plan: Plan, items: list[dict[str, Any]]) -> None:
+    """Plan the removal of every file in the folder ``path`` whose name is not among ``names``."""
+    for item in items:
+        try:
+            present = os.listdir(plan.host.path(item["path"]))
+        except FileNotFoundError:
+            continue
+        plan_absent(plan, [f"{item['path']}/{name}" for name in sorted(set(present) - set(item["names"]))])
 
 
 def plan_links(plan: Plan, items: list[dict[str, Any]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 from .files import link_target, point
 from .host import Host, StateError
@@ -21,7 +20,9 @@ def manifest_of(host: Host, folder: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise StateError(f"{folder}/release.json is not JSON ({error}): remove {folder} and converge again") from None
+        raise StateError(
+            f"{folder}/release.json is not JSON ({error}): remove {folder} and converge again"
+        ) from None
     if not isinstance(document, dict):
         raise StateError(f"{folder}/release.json is not an object: remove {folder} and converge again")
     return document
@@ -42,13 +43,21 @@ def plan_release(plan: Plan, item: dict[str, Any]) -> None:
     plan.links[current] = wanted
     have = link_target(host, current)
     manifest = manifest_of(host, wanted)
-    plan.observations["release"] = {"current": have, "previous": link_target(host, previous), "wanted": wanted}
+    plan.observations["release"] = {
+        "current": have,
+        "previous": link_target(host, previous),
+        "wanted": wanted,
+    }
     if manifest is not None:
         _files_are_whole(host, wanted, manifest)
     if have == wanted:
         return
     running = manifest_of(host, have) if have else None
-    if running and not item["allow_downgrade"] and version_order(item["version"]) < version_order(running["version"]):
+    if (
+        running
+        and not item["allow_downgrade"]
+        and version_order(item["version"]) < version_order(running["version"])
+    ):
         plan.refusals.append(
             f"release {item['version']} is older than {running['version']}, which is current: an old build may "
             f"bring back faults that were mended. If that is meant, set release_allow_downgrade=true"
@@ -68,7 +77,14 @@ def plan_release(plan: Plan, item: dict[str, Any]) -> None:
     before = "" if have is None else f"{have}\n"
     plan.changes.append(
         Change(
-            "release", current, "switch", act, before=before, after=f"{wanted}\n", undo=undo, with_release=True
+            "release",
+            current,
+            "switch",
+            act,
+            before=before,
+            after=f"{wanted}\n",
+            undo=undo,
+            with_release=True,
         )
     )
 

@@ -39,7 +39,9 @@ def plan_trust(plan: Plan, anchors: list[dict[str, Any]]) -> None:
     def act() -> None:
         os.makedirs(host.path(FOLDER), 0o755, exist_ok=True)
         for path in wrong:
-            os.replace(host.path(write_beside(host, path, wanted[path].encode(), (0, 0), 0o644)), host.path(path))
+            os.replace(
+                host.path(write_beside(host, path, wanted[path].encode(), (0, 0), 0o644)), host.path(path)
+            )
         for path in stale:
             remove_file(host, path)
             remove_file(host, beside(path))

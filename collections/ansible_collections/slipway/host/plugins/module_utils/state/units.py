@@ -41,7 +41,9 @@ def observe(host: Host, names: list[str]) -> dict[str, dict[str, str]]:
         for block in out.strip("\n").split("\n\n")
     ]
     if len(blocks) != len(names):
-        raise StateError(f"systemctl show answered for {len(blocks)} of {len(names)} units: {', '.join(names)}")
+        raise StateError(
+            f"systemctl show answered for {len(blocks)} of {len(names)} units: {', '.join(names)}"
+        )
     return dict(zip(names, blocks, strict=True))
 
 
@@ -176,22 +178,21 @@ def plan_units(plan: Plan, items: list[dict[str, Any]]) -> None:
             host.checkpoint()
 
         plan.changes.append(Change("systemd", "daemon", "reload", daemon_reload))
-    enable = [
-        item["name"]
-        for item in items
-        if item["enabled"] and seen[item["name"]]["UnitFileState"] not in {"enabled", "enabled-runtime", "static"}
-    ]
-    if enable:
-
-        def act_enable() -> None:
-            host.must("systemctl", "--quiet", "enable", *enable)
-            host.checkpoint()
-
-        before = "".join(f"{name}: {seen[name]['UnitFileState'] or 'absent'}\n" for name in enable)
-        after = "".join(f"{name}: enabled\n" for name in enable)
-        plan.changes.append(Change("units", ", ".join(enable), "enable", act_enable, before=before, after=after))
+    for item in items:
+        have = seen[item["name"]]["UnitFileState"]
+        if item["enabled"] and have not in {"enabled", "enabled-runtime", "static"}:
+            plan.changes.append(_enable(host, item["name"], have))
     for item in items:
         _plan_unit(plan, item, seen[item["name"]])
+
+
+def _enable(host: Host, name: str, have: str) -> Change:
+    def act() -> None:
+        host.must("systemctl", "--quiet", "enable", name)
+        host.checkpoint()
+
+    before = f"{have or 'absent'}\n"
+    return Change("enable", name, "enable", act, before=before, after="enabled\n")
 
 
 def _is_unit_file(kind: str, name: str) -> bool:

@@ -27,7 +27,9 @@ def tree(folder: Path, version: str, *, fails: bool = False) -> Path:
         + ["-o", folder / "bin" / "slipway-engine", SOURCE / "engine.c"],
         check=True,
     )
-    (folder / "connectors" / "libslipway_binance.so").write_bytes(b"not loaded by the stand-in " + version.encode())
+    (folder / "connectors" / "libslipway_binance.so").write_bytes(
+        b"not loaded by the stand-in " + version.encode()
+    )
     run = folder / "connectors" / "polymarket" / "run"
     shutil.copy(SOURCE / "connector.py", run)
     run.chmod(0o755)
@@ -43,7 +45,11 @@ def tree(folder: Path, version: str, *, fails: bool = False) -> Path:
         "version": version,
         "revision": "stand-in",
         "target": "linux-x86_64",
-        "engine": {"executable": engine, "check": [engine, "--check-config"], "version": [engine, "--version"]},
+        "engine": {
+            "executable": engine,
+            "check": [engine, "--check-config"],
+            "version": [engine, "--version"],
+        },
         "connectors": [
             {"venue": "binance", "kind": "library", "path": "connectors/libslipway_binance.so"},
             {
