@@ -18,7 +18,9 @@ ENGINE = Path(__file__).parents[2] / "engine"
 
 # importlib import mode gives test modules no package to import helpers from; load ours once, by name.
 if "engine_harness" not in sys.modules:
-    _spec = importlib.util.spec_from_file_location("engine_harness", Path(__file__).with_name("harness.py"))
+    _spec = importlib.util.spec_from_file_location(
+        "engine_harness", Path(__file__).with_name("engine_harness.py")
+    )
     assert _spec is not None
     assert _spec.loader is not None
     _module = importlib.util.module_from_spec(_spec)

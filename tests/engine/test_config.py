@@ -14,13 +14,11 @@ if TYPE_CHECKING:
 
     from engine_harness import Engine
 
-Change = "Callable[[dict[str, Any]], object]"
 
-
-def put(path: str, value: object) -> Callable[[dict[str, Any]], None]:
+def put(path: str, value: object) -> Callable[[Any], None]:
     """Set the value at a dotted path."""
 
-    def change(document: dict[str, Any]) -> None:
+    def change(document: Any) -> None:
         *way, last = path.split(".")
         for step in way:
             document = document[int(step)] if step.isdigit() else document[step]
@@ -29,10 +27,10 @@ def put(path: str, value: object) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-def drop(path: str) -> Callable[[dict[str, Any]], None]:
+def drop(path: str) -> Callable[[Any], None]:
     """Remove the key at a dotted path."""
 
-    def change(document: dict[str, Any]) -> None:
+    def change(document: Any) -> None:
         *way, last = path.split(".")
         for step in way:
             document = document[int(step)] if step.isdigit() else document[step]

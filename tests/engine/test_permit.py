@@ -10,6 +10,8 @@ import pytest
 from engine_harness import QUIET_S, wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine_harness import Engine
 
 
@@ -52,7 +54,9 @@ def revoke_by_truncation(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("revoke", [revoke_by_unlink, revoke_by_byte, revoke_by_truncation])
-def test_revoked_permit_cancels_everything_and_stops(engine: Engine, revoke) -> None:
+def test_revoked_permit_cancels_everything_and_stops(
+    engine: Engine, revoke: Callable[[Engine], None]
+) -> None:
     engine.start()
     engine.trade()
     before = time.monotonic_ns()

@@ -153,7 +153,7 @@ def test_conversation(engine: Engine, connector: FakeConnector) -> None:
     connector.send(quote(40_000_000, 42_000_000))
     wait_for(lambda: engine.of("connection") == "READY", "ready")
     engine.arm()
-    orders = {}
+    orders: dict[int, dict[str, int]] = {}
     while len(orders) < 2:
         order = order_of(connector.receive_kind(SUBMIT))
         orders[order["side"]] = order
@@ -287,7 +287,7 @@ PROCESS = textwrap.dedent(
     """
     import importlib.util, sys
     sys.path.insert(0, sys.argv[1])
-    spec = importlib.util.spec_from_file_location("engine_harness", sys.argv[1] + "/harness.py")
+    spec = importlib.util.spec_from_file_location("engine_harness", sys.argv[1] + "/engine_harness.py")
     module = importlib.util.module_from_spec(spec); sys.modules["engine_harness"] = module
     spec.loader.exec_module(module)
     import test_process_connector as wire, pathlib, select

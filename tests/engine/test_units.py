@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hdrh.histogram import HdrHistogram
+from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
 ENGINE = Path(__file__).parents[2] / "engine"
 UNITS = sorted(path.stem for path in (ENGINE / "tests").glob("test_*.c"))
@@ -64,11 +64,12 @@ def _release(source: Path, tree: Path) -> Path:
     """Configure, build and install a release of the engine alone; its install tree."""
     prefix = tree / "install"
     options = ["-DCMAKE_BUILD_TYPE=Release", "-DSLIPWAY_TESTS=OFF", "-DSLIPWAY_REVISION=abc123"]
-    for command in (
+    commands: tuple[list[str | Path], ...] = (
         ["cmake", "-G", "Ninja", "-S", source, "-B", tree, *options, f"-DCMAKE_INSTALL_PREFIX={prefix}"],
         ["cmake", "--build", tree],
         ["cmake", "--install", tree],
-    ):
+    )
+    for command in commands:
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return prefix
