@@ -88,7 +88,8 @@ typedef struct broker_ops {
   const char *venue;
   const char *version;
 
-  /* Check configuration and credentials without touching the network. 0, or -1 with `error` filled. */
+  /* Check the configuration, and the credentials if their directory is given (not NULL), without touching
+   * the network. 0, or -1 with `error` filled. */
   int (*check)(const broker_config *config, char *error, size_t error_size);
   broker *(*create)(const broker_config *config, const broker_callbacks *callbacks, void *user, char *error,
                     size_t error_size);
