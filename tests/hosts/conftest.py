@@ -28,12 +28,12 @@ from infra.plan.model import ConnectorPlan
 GROUPS = ("base", "clock", "firewall", "release", "engine", "connector", "credentials", "risk", "venue")
 HERE = Path(__file__).parent
 FORBIDDEN_TIMEOUT_S = 2.0
+OPEN_TIMEOUT_S = 5.0
+NOBODY = 65534
 
 CONTROL_SOCKET = "/run/slipway-engine/control.sock"
 METRICS_PORT = 9464
 METADATA = "169.254.169.254"
-
-UNIT_FILES = "/etc/systemd/system"
 
 
 @dataclass(frozen=True)
@@ -101,22 +101,21 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def _request(host: InventoryHost) -> dict[str, Any]:
     plan = host.plan
-    engine_uid = next(u.uid for u in plan.users if u.name == "slipway-engine")
     venue_hosts = sorted({rule.hostname for rule in plan.egress if rule.hostname})
-    attempts = []
+    attempts = [
+        {"uid": user.uid, "host": target, "port": 443, "timeout": FORBIDDEN_TIMEOUT_S}
+        for user in plan.users
+        for target in (METADATA, "192.0.2.1", "203.0.113.250")
+    ]
     for user in plan.users:
-        for target in (METADATA, "192.0.2.1", "203.0.113.250"):
-            attempts.append({"uid": user.uid, "host": target, "port": 443, "timeout": FORBIDDEN_TIMEOUT_S})
         mine = [rule for rule in plan.egress if rule.user == user.name and rule.hostname]
-        for rule in mine[:1]:
-            attempts.append(
-                {"uid": user.uid, "host": rule.hostname, "port": 22, "timeout": FORBIDDEN_TIMEOUT_S}
-            )
-        for rule in mine:
-            attempts.append({"uid": user.uid, "host": rule.hostname, "port": rule.port, "timeout": 5.0})
-            attempts.append(
-                {"uid": 65534, "host": rule.hostname, "port": rule.port, "timeout": FORBIDDEN_TIMEOUT_S}
-            )
+        tries = [(user.uid, rule, 22, FORBIDDEN_TIMEOUT_S) for rule in mine[:1]]
+        tries += [(user.uid, rule, rule.port, OPEN_TIMEOUT_S) for rule in mine]
+        tries += [(NOBODY, rule, rule.port, FORBIDDEN_TIMEOUT_S) for rule in mine]
+        attempts += [
+            {"uid": uid, "host": rule.hostname, "port": port, "timeout": timeout}
+            for uid, rule, port, timeout in tries
+        ]
     units = units_of(host)
     exposure = {f"exposure {unit}": ["systemd-analyze", "security", "--no-pager", unit] for unit in units}
     credentials = [c for connector in plan.connectors for c in connector.credentials]
@@ -163,7 +162,6 @@ def _request(host: InventoryHost) -> dict[str, Any]:
             "sudo": ["sudo", "-l", "-U", plan.login],
             **exposure,
         },
-        "engine_uid": engine_uid,
     }
 
 

@@ -5,7 +5,8 @@ reads (besides connection attempts to addresses that must be refused), and share
 configured the host, so that it can disagree with it. Input: a JSON request as the first argument.
 """
 
-import concurrent.futures
+from __future__ import annotations
+
 import grp
 import hashlib
 import json
@@ -17,9 +18,56 @@ import struct
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+UNIT_PROPERTIES = (
+    "Id",
+    "ActiveState",
+    "SubState",
+    "UnitFileState",
+    "MainPID",
+    "NRestarts",
+    "Type",
+    "NeedDaemonReload",
+    "WatchdogUSec",
+    "Requires",
+)
+SOCKET_STATES = {"01": "established", "0A": "listen", "07": "unconnected"}
+
+# A child takes the uid, so that the kernel judges the connection as that user's.
+ATTEMPT = """
+import os, socket, sys, time
+os.setgroups([]); os.setgid(65534); os.setuid(int(sys.argv[1]))
+begin = time.monotonic_ns()
+try:
+    socket.create_connection((sys.argv[2], int(sys.argv[3])), float(sys.argv[4])).close()
+    result = "open"
+except (ConnectionRefusedError, PermissionError):
+    result = "refused"
+except socket.timeout:
+    result = "silent"
+except OSError as error:
+    result = "refused" if error.errno in (101, 113) else f"error{error.errno}"
+print(result, (time.monotonic_ns() - begin) / 1e6)
+"""
+
+LEAK_ROOTS = (
+    "/tmp",
+    "/var/tmp",
+    "/etc/slipway",
+    "/opt/slipway",
+    "/root",
+    "/home",
+    "/var/lib/slipway",
+    "/var/log",
+)
+LEAK_FILE_MAX = 1 << 22
 
 
-def run(*argv, timeout=20):
+def run(*argv: str, timeout: float = 20) -> dict[str, Any]:
+    """Run a command; ``code`` is None when it could not be run."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -27,267 +75,226 @@ def run(*argv, timeout=20):
     return {"code": done.returncode, "out": done.stdout, "error": done.stderr.strip()}
 
 
-def sha256(path):
-    digest = hashlib.sha256()
+def sha256(path: Path) -> str | None:
+    """Return a file's SHA-256, or None where it cannot be read."""
     try:
-        with open(path, "rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
-    return digest.hexdigest()
 
 
-def file_state(path):
+def file_state(name: str) -> dict[str, Any] | None:
+    """Return kind, owner, group, mode, hash, target and size of a path; None when it is not there."""
+    path = Path(name)
     try:
-        info = os.lstat(path)
+        info = path.lstat()
     except OSError:
         return None
     try:
         owner, group = pwd.getpwuid(info.st_uid).pw_name, grp.getgrgid(info.st_gid).gr_name
     except KeyError:
         owner, group = str(info.st_uid), str(info.st_gid)
-    kind = "link" if stat.S_ISLNK(info.st_mode) else "directory" if stat.S_ISDIR(info.st_mode) else "other"
-    if stat.S_ISREG(info.st_mode):
-        kind = "file"
+    kinds = {stat.S_IFLNK: "link", stat.S_IFDIR: "directory", stat.S_IFREG: "file"}
+    kind = kinds.get(stat.S_IFMT(info.st_mode), "other")
     return {
         "kind": kind,
         "owner": owner,
         "group": group,
         "mode": format(stat.S_IMODE(info.st_mode), "04o"),
         "sha256": sha256(path) if kind == "file" else None,
-        "target": os.readlink(path) if kind == "link" else None,
+        "target": str(path.readlink()) if kind == "link" else None,
         "size": info.st_size,
     }
 
 
-def unit_state(name):
-    keys = (
-        "Id LoadState ActiveState SubState UnitFileState MainPID NRestarts Type User NeedDaemonReload WatchdogUSec "
-        "Requires BindsTo NoNewPrivileges ProtectSystem ProtectHome PrivateTmp PrivateDevices ProtectKernelTunables "
-        "ProtectKernelModules ProtectControlGroups RestrictNamespaces LockPersonality MemoryDenyWriteExecute "
-        "RestrictSUIDSGID CapabilityBoundingSet SystemCallFilter Environment"
-    ).split()
-    shown = run("systemctl", "show", name, "--property=" + ",".join(keys))
-    state = dict(line.split("=", 1) for line in shown["out"].splitlines() if "=" in line)
+def unit_state(name: str) -> dict[str, Any]:
+    """Return what systemd says of a unit, and what the kernel says of its main process."""
+    shown = run("systemctl", "show", name, "--property=" + ",".join(UNIT_PROPERTIES))
+    state: dict[str, Any] = dict(line.split("=", 1) for line in shown["out"].splitlines() if "=" in line)
     pid = int(state.get("MainPID") or 0)
     if pid > 1:
-        state["process"] = process_state(pid)
+        state["process"] = process_state(Path("/proc") / str(pid))
     return state
 
 
-def process_state(pid):
-    root = "/proc/%d" % pid
+def process_state(proc: Path) -> dict[str, Any] | None:
+    """Return what ``/proc/PID`` shows of a process; None when it has just ended."""
     try:
-        status = dict(
-            line.split(":", 1)
-            for line in open(root + "/status", encoding="utf-8").read().splitlines()
-            if ":" in line
-        )
-        environment = open(root + "/environ", "rb").read().split(b"\0")
-        arguments = open(root + "/cmdline", "rb").read().split(b"\0")
-        executable = os.readlink(root + "/exe")
+        lines = (proc / "status").read_text().splitlines()
+        environment = (proc / "environ").read_bytes().split(b"\0")
+        executable = str((proc / "exe").readlink())
     except OSError:
         return None
+    status = dict(line.split(":", 1) for line in lines if ":" in line)
     return {
         "exe": executable,
-        "sha256": sha256(root + "/exe"),
+        "sha256": sha256(proc / "exe"),
         "uid": int(status["Uid"].split()[0]),
-        "groups": [int(g) for g in status["Groups"].split()],
         "seccomp": int(status["Seccomp"]),
         "no_new_privs": int(status["NoNewPrivs"]),
         "capabilities": int(status["CapEff"], 16),
         "cpus": status["Cpus_allowed_list"].strip(),
-        "locked_kb": int(status.get("VmLck", "0 kB").split()[0]),
-        "environment_names": sorted(e.split(b"=", 1)[0].decode("utf-8", "replace") for e in environment if e),
         "environment_sha256": [hashlib.sha256(e.split(b"=", 1)[-1]).hexdigest() for e in environment if e],
-        "arguments": [a.decode("utf-8", "replace") for a in arguments if a],
     }
 
 
-def address(hex_address):
-    host, port = hex_address.split(":")
+def endpoint(text: str) -> tuple[str, int]:
+    """Read an address and port as ``/proc/net`` writes them: words in host byte order."""
+    host, port = text.split(":")
     raw = bytes.fromhex(host)
     if len(raw) == 4:
-        text = socket.inet_ntop(socket.AF_INET, struct.pack("<I", int(host, 16)))
-    else:
-        words = struct.unpack(">4I", raw)
-        text = socket.inet_ntop(socket.AF_INET6, struct.pack("<4I", *words))
-    return text, int(port, 16)
+        return socket.inet_ntop(socket.AF_INET, struct.pack("<I", int(host, 16))), int(port, 16)
+    words = struct.unpack(">4I", raw)
+    return socket.inet_ntop(socket.AF_INET6, struct.pack("<4I", *words)), int(port, 16)
 
 
-STATES = {"01": "established", "0A": "listen", "07": "unconnected"}
-
-
-def sockets():
+def sockets() -> list[dict[str, Any]]:
+    """Return every TCP and UDP socket of the host with its user."""
     found = []
     for protocol in ("tcp", "tcp6", "udp", "udp6"):
-        try:
-            lines = open("/proc/net/" + protocol, encoding="ascii").read().splitlines()[1:]
-        except OSError:
+        table = Path("/proc/net") / protocol
+        if not table.exists():
             continue
-        for line in lines:
+        for line in table.read_text().splitlines()[1:]:
             part = line.split()
-            local, peer = address(part[1]), address(part[2])
+            (local, port), (peer, peer_port) = endpoint(part[1]), endpoint(part[2])
+            state = SOCKET_STATES.get(part[3], part[3])
             found.append(
                 {
                     "protocol": protocol[:3],
-                    "local": local[0],
-                    "port": local[1],
-                    "peer": peer[0],
-                    "peer_port": peer[1],
-                    "state": STATES.get(part[3], part[3]),
+                    "local": local,
+                    "port": port,
+                    "peer": peer,
+                    "peer_port": peer_port,
+                    "state": state,
                     "uid": int(part[7]),
                 }
             )
     return found
 
 
-def attempt(uid, host, port, timeout):
-    """Try to connect as ``uid`` and say how it ended. A child takes the uid, so that the kernel judges it."""
-    code = (
-        "import os,socket,sys,time\n"
-        "os.setgroups([]);os.setgid(65534);os.setuid(int(sys.argv[1]))\n"
-        "begin=time.monotonic_ns()\n"
-        "try:\n"
-        " socket.create_connection((sys.argv[2],int(sys.argv[3])),float(sys.argv[4])).close();r='open'\n"
-        "except (ConnectionRefusedError,PermissionError): r='refused'\n"
-        "except socket.timeout: r='silent'\n"
-        "except OSError as e: r='refused' if e.errno in (101,113) else 'error%s'%e.errno\n"
-        "print(r,(time.monotonic_ns()-begin)/1e6)\n"
-    )
-    done = run(
-        sys.executable, "-I", "-S", "-c", code, str(uid), host, str(port), str(timeout), timeout=timeout + 10
-    )
+def attempt(uid: int, host: str, port: int, timeout: float) -> dict[str, Any]:
+    """Try to connect as ``uid``: ``open``, ``refused`` (an answer), ``silent`` or an error, after ``ms``."""
+    argv = (sys.executable, "-I", "-S", "-c", ATTEMPT, str(uid), host, str(port), str(timeout))
+    done = run(*argv, timeout=timeout + 10)
     result, _, ms = done["out"].strip().partition(" ")
     return {
         "uid": uid,
         "port": port,
-        "result": result or "error " + done["error"][-200:],
+        "result": result or f"error {done['error'][-200:]}",
         "ms": float(ms or 0),
     }
 
 
-def resolve(name):
+def resolve(name: str) -> list[str]:
+    """Return the IPv4 addresses of a name, as root asks for them."""
     try:
-        return sorted({item[4][0] for item in socket.getaddrinfo(name, None, socket.AF_INET)})
+        return sorted({str(item[4][0]) for item in socket.getaddrinfo(name, None, socket.AF_INET)})
     except OSError as error:
-        return ["error: %s" % error]
+        return [f"error: {error}"]
 
 
-def engine(path):
+def engine(path: str) -> dict[str, Any]:
+    """Ask the engine for its status over its control socket."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
             link.settimeout(5)
             link.connect(path)
             link.sendall(b'{"cmd":"status"}\n')
-            data = b""
-            while not data.endswith(b"\n"):
-                block = link.recv(65536)
-                if not block:
-                    break
-                data += block
-        return json.loads(data)
+            with link.makefile("rb") as answers:
+                return dict(json.loads(answers.readline()))
     except (OSError, ValueError) as error:
-        return {"error": "%s: %s" % (path, error)}
+        return {"error": f"{path}: {error}"}
 
 
-def http_get(port, path):
+def http_get(port: int, path: str) -> str:
+    """Return the body of a page served on loopback."""
     try:
         with socket.create_connection(("127.0.0.1", port), 5) as link:
-            link.sendall(("GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n" % path).encode())
-            data = b""
-            while True:
-                block = link.recv(65536)
-                if not block:
-                    break
-                data += block
-        return data.decode("utf-8", "replace").partition("\r\n\r\n")[2]
+            link.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+            with link.makefile("rb") as answer:
+                return answer.read().decode("utf-8", "replace").partition("\r\n\r\n")[2]
     except OSError as error:
-        return "error: %s" % error
+        return f"error: {error}"
 
 
-def leaks():
-    """Look for every credential's plaintext in the sinks where it must never be; return where it was found."""
-    values = []
-    for root, _, names in os.walk("/run/credentials"):
-        for name in names:
-            with open(os.path.join(root, name), "rb") as file:
-                values.append(file.read().strip())
+def read(path: Path) -> bytes:
+    """Return a file's bytes, or none where it cannot be read (a process may end while we look)."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def leaks() -> dict[str, Any]:
+    """Look for every credential's plaintext where it must never be; return where it was found."""
+    values = [read(path).strip() for path in Path("/run/credentials").rglob("*") if path.is_file()]
     # A line of a PEM key is as good as the whole.
     needles = [
         part for value in values for part in value.splitlines() if len(part) >= 16 and b"-----" not in part
     ]
     sinks = {"journal": run("journalctl", "-b", "--no-pager", "-o", "export")["out"].encode()}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for proc in Path("/proc").glob("[0-9]*"):
         for kind in ("cmdline", "environ"):
-            try:
-                with open("/proc/%s/%s" % (pid, kind), "rb") as file:
-                    sinks["/proc/%s/%s" % (pid, kind)] = file.read()
-            except OSError:
-                continue
-    for top in (
-        "/tmp",
-        "/var/tmp",
-        "/etc/slipway",
-        "/opt/slipway",
-        "/root",
-        "/home",
-        "/var/lib/slipway",
-        "/var/log",
-    ):
-        for root, _, names in os.walk(top):
-            if "/venv/" in root or "/wheelhouse" in root:
-                continue
-            for name in names:
-                path = os.path.join(root, name)
-                try:
-                    if os.path.isfile(path) and os.path.getsize(path) < 1 << 22:
-                        with open(path, "rb") as file:
-                            sinks[path] = file.read()
-                except OSError:
-                    continue
+            sinks[str(proc / kind)] = read(proc / kind)
+    for root in LEAK_ROOTS:
+        for top, directories, names in os.walk(root):
+            # Thousands of files of the signed release's own dependencies, which no credential passes.
+            directories[:] = [name for name in directories if name not in {"venv", "wheels"}]
+            for path in (Path(top) / name for name in names):
+                if path.is_file() and path.stat().st_size < LEAK_FILE_MAX:
+                    sinks[str(path)] = read(path)
     found = sorted(name for name, data in sinks.items() if any(needle in data for needle in needles))
     return {"values": len(values), "needles": len(needles), "sinks": len(sinks), "found": found}
 
 
-def user_state(name):
+def user_state(name: str) -> dict[str, Any] | None:
+    """Return uid, shell and groups of a user; None when there is none of that name."""
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
         return None
     groups = sorted(g.gr_name for g in grp.getgrall() if name in g.gr_mem or g.gr_gid == entry.pw_gid)
-    return {"uid": entry.pw_uid, "gid": entry.pw_gid, "shell": entry.pw_shell, "groups": groups}
+    return {"uid": entry.pw_uid, "shell": entry.pw_shell, "groups": groups}
 
 
-def main():
+def listing(name: str) -> list[str] | None:
+    """Return the names in a directory; None when there is no such directory."""
+    path = Path(name)
+    return sorted(item.name for item in path.iterdir()) if path.is_dir() else None
+
+
+def main() -> None:
+    """Answer the request."""
     want = json.loads(sys.argv[1])
-    out = {"time_ns": time.time_ns(), "hostname": socket.gethostname()}
-    out["files"] = {path: file_state(path) for path in want["files"]}
-    out["directories"] = {
-        path: sorted(os.listdir(path)) if os.path.isdir(path) else None for path in want["directories"]
-    }
-    out["units"] = {name: unit_state(name) for name in want["units"]}
-    out["users"] = {name: user_state(name) for name in want["users"]}
-    out["leaks"] = leaks()
-    out["sockets"] = sockets()
-    out["resolved"] = {name: resolve(name) for name in want["names"]}
-    out["engine"] = engine(want["control_socket"])
-    out["metrics"] = http_get(want["metrics_port"], "/metrics")
-    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+    resolved = {name: resolve(name) for name in want["names"]}
+    with ThreadPoolExecutor(16) as pool:
         # By address, so that what is judged is the connection and not whether the user may ask for names.
         attempts = [
-            pool.submit(
-                attempt, a["uid"], out["resolved"].get(a["host"], [a["host"]])[0], a["port"], a["timeout"]
-            )
+            pool.submit(attempt, a["uid"], resolved.get(a["host"], [a["host"]])[0], a["port"], a["timeout"])
             for a in want["attempts"]
         ]
         commands = {name: pool.submit(run, *argv) for name, argv in want["commands"].items()}
-        out["attempts"] = [
-            {**future.result(), "host": a["host"]} for future, a in zip(attempts, want["attempts"])
-        ]
-        out["commands"] = {name: future.result() for name, future in commands.items()}
-    json.dump(out, sys.stdout)
+        seen = {
+            "time_ns": time.time_ns(),
+            "hostname": socket.gethostname(),
+            "files": {path: file_state(path) for path in want["files"]},
+            "directories": {path: listing(path) for path in want["directories"]},
+            "units": {name: unit_state(name) for name in want["units"]},
+            "users": {name: user_state(name) for name in want["users"]},
+            "leaks": leaks(),
+            "sockets": sockets(),
+            "resolved": resolved,
+            "engine": engine(want["control_socket"]),
+            "metrics": http_get(want["metrics_port"], "/metrics"),
+            "attempts": [
+                future.result() | {"host": asked["host"]}
+                for future, asked in zip(attempts, want["attempts"], strict=True)
+            ],
+            "commands": {name: future.result() for name, future in commands.items()},
+        }
+    json.dump(seen, sys.stdout)
 
 
 main()

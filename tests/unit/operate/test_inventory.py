@@ -77,12 +77,12 @@ def test_document_survives_the_round_trip(workspace: Workspace, fleet_inventory:
 
 
 def test_a_host_without_keys_is_named(workspace: Workspace, fleet_inventory: Inventory) -> None:
-    with pytest.raises(InventoryError, match="lab-01.*no SSH host keys"):
+    with pytest.raises(InventoryError, match=r"lab-01.*no SSH host keys"):
         inventory.write(workspace, fleet_inventory, lambda name, host: [], router_namespace="r")
 
 
 def test_a_lab_host_needs_a_lab(workspace: Workspace, fleet_inventory: Inventory) -> None:
-    with pytest.raises(InventoryError, match="lab-01.*slipway lab up"):
+    with pytest.raises(InventoryError, match=r"lab-01.*slipway lab up"):
         inventory.write(workspace, fleet_inventory, lambda name, host: ["k"])
 
 
