@@ -23,8 +23,10 @@ def tree(folder: Path, version: str, *, fails: bool = False) -> Path:
     (folder / "bin").mkdir(parents=True)
     (folder / "connectors" / "polymarket").mkdir(parents=True)
     subprocess.run(
-        ["cc", "-O1", "-Wall", "-Werror", f'-DVERSION="{version}"', f"-DFAILS={int(fails)}"]
-        + ["-o", folder / "bin" / "slipway-engine", SOURCE / "engine.c"],
+        [
+            *("cc", "-O1", "-Wall", "-Werror", f'-DVERSION="{version}"', f"-DFAILS={int(fails)}"),
+            *("-o", folder / "bin" / "slipway-engine", SOURCE / "engine.c"),
+        ],
         check=True,
     )
     (folder / "connectors" / "libslipway_binance.so").write_bytes(

@@ -22,7 +22,8 @@ CANARY = "CANARY-"
 ARM = 'printf \'A{"armed_by":"ann"}\' | sudo tee /run/slipway/permit >/dev/null'
 SINKS = (
     "sudo sh -c 'cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; journalctl --no-pager; "
-    "find /tmp /var/tmp /root /home /etc /opt /var/log /run/lock /run/slipway-started -type f -exec cat {} + 2>/dev/null' "
+    "find /tmp /var/tmp /root /home /etc /opt /var/log /run/lock /run/slipway-started -type f "
+    "-exec cat {} + 2>/dev/null' "
     "| grep -a -c CAN[A]RY- || true"
 )
 
@@ -96,7 +97,9 @@ def test_each_drift_is_found_predicted_and_put_right_alone(converged: Bench) -> 
         predicted = converged.core(HOST, document, check=True)
         done = converged.core(HOST, document)
         again = converged.core(HOST, document)
-        assert predicted is not None and done is not None and again is not None, name
+        assert predicted is not None, name
+        assert done is not None, name
+        assert again is not None, name
         assert [(c["kind"], c["name"]) for c in done["changes"]] == expected, (name, done)
         assert predicted["changes"] == done["changes"], name
         assert not again["changed"], (name, again)

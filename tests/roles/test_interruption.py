@@ -34,7 +34,7 @@ def assert_right(bench: Bench, document: dict[str, Any], version: str) -> None:
 
 
 def test_a_fresh_converge_killed_after_every_single_step(bench: Bench) -> None:
-    """Each run is killed after its first step, so that every state on the way is one that a run begins from."""
+    """Each run is killed after its first step: every state on the way is one that a run begins from."""
     bench.boot(HOST)
     document = bench.document(HOST)
     bench.install(HOST, "0.1.0")

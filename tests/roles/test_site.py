@@ -9,7 +9,10 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 BINANCE, POLYMARKET = "binance-tokyo-01", "polymarket-dublin-01"
 CANARY = "CANARY-"
-SEEN = "sudo find /etc /opt /usr/local /var/lib/slipway-egress /var/lib/systemd -xdev -printf '%p %m %u %g %s %l\\n' 2>/dev/null | sort"
+SEEN = (
+    "sudo find /etc /opt /usr/local /var/lib/slipway-egress /var/lib/systemd -xdev "
+    "-printf '%p %m %u %g %s %l\\n' 2>/dev/null | sort"
+)
 
 
 def test_a_bare_host_is_predicted_converged_and_then_left_alone(bench: Bench) -> None:

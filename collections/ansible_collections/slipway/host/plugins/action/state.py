@@ -68,7 +68,7 @@ class ActionModule(ActionBase):
         return result
 
     def _arguments(self, host: str) -> dict[str, Any]:
-        """Return the task's arguments as plain data (Ansible's own checks copy the large ones several times)."""
+        """Return the task's arguments as plain data (Ansible's own checks copy large ones several times)."""
         given = json.loads(json.dumps(self._task.args))
         large = {name: given.pop(name) for name in ("fragments", "variables") if name in given}
         if not isinstance(large.get("fragments"), list) or not isinstance(large.get("variables", {}), dict):
@@ -89,7 +89,7 @@ class ActionModule(ActionBase):
         given = {}
         for name, option in options.items():
             if name in task_vars:
-                # The plan was validated when the inventory was written; only that it is there is checked here.
+                # The plan was validated when the inventory was written: here it only has to be there.
                 large = option["type"] == "dict" and isinstance(task_vars[name], dict)
                 given[name] = {} if large else self._templar.template(task_vars[name])
         checked = ArgumentSpecValidator(options).validate(given)
@@ -97,7 +97,7 @@ class ActionModule(ActionBase):
             raise document.DocumentError(f"role {role}: {'; '.join(checked.error_messages)}")
 
     def _fragment(self, raw: dict[str, Any], position: int, variables: dict[str, Any]) -> dict[str, Any]:
-        """Return a fragment with its files rendered (``template`` or ``copy: ROLE/FILE`` instead of ``content``)."""
+        """Return a fragment with its files' content (from ``template`` or ``copy: ROLE/FILE``)."""
         whole = dict(raw)
         shared = {**variables, **whole.pop("variables", {})}
         whole["files"] = [self._file(dict(item), shared) for item in whole.get("files") or []]
@@ -127,6 +127,6 @@ class ActionModule(ActionBase):
                 return answer
         words = (done["stderr"].strip() or done["stdout"].strip())[-1500:]
         raise AnsibleActionFail(
-            f"{host}: the converge ended without an answer (exit status {done['rc']}): {words or 'no words'}. "
+            f"{host}: the converge ended without an answer (exit {done['rc']}): {words or 'no words'}. "
             f"What it had done stays; run it again"
         )

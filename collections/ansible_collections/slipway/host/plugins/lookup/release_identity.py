@@ -32,7 +32,7 @@ version_added: 0.1.0
 EXAMPLES = """
 - name: Show what would be deployed
   ansible.builtin.debug:
-    msg: "{{ lookup('slipway.host.release_identity', 'engine-0.1.0-linux-x86_64.tar.zst', public_key='release.pub') }}"
+    msg: "{{ lookup('slipway.host.release_identity', release_archive, public_key=release_public_key) }}"
 """
 
 RETURN = """

@@ -5,24 +5,29 @@ DOCUMENTATION = """
 module: state
 short_description: Bring a host to its declared state in one exchange
 description:
-  - Sends one document to the host, where one short-lived Python program observes, compares and acts, all over
-    one SSH exchange and without a file on the host.
-  - Whether a unit is restarted is decided by what is observed (what the process was started with), never by what
-    this run wrote, so a run that was interrupted is put right by the next.
+  - Sends one document to the host, where one short-lived Python program observes, compares and acts, all
+    over one SSH exchange and without a file on the host.
+  - Whether a unit is restarted is decided by what is observed (what the process was started with), never by
+    what this run wrote, so a run that was interrupted is put right by the next.
   - Every file of the document is prepared and validated before the first is replaced.
-  - Values of credentials are read on the control machine from AWS Systems Manager's parameter store (the usual
-    AWS variables and E(AWS_ENDPOINT_URL) apply), travel on standard input only, and appear in no result or diff.
+  - Values of credentials are read on the control machine from AWS Systems Manager's parameter store (the
+    usual AWS variables and E(AWS_ENDPOINT_URL) apply), travel on standard input only, and appear in no result
+    or diff.
 options:
   fragments:
     description:
       - The declared state, in the order in which the host needs it. Each fragment has a C(name) and any of
-        C(hostname), C(packages), C(groups), C(users), C(directories), C(trust), C(files), C(absent), C(only), C(links), C(credentials),
-        C(releases), C(units).
-      - A fragment with C(requires) is held back (and named in the result) while one of these paths is missing.
+        C(hostname), C(packages), C(groups), C(users), C(directories), C(trust), C(files), C(absent), C(only),
+        C(links), C(credentials), C(releases), C(units).
+      - A fragment with C(requires) is held back (and named in the result) while one of these is missing.
       - In C(files), C(template) and C(copy) name ROLE/FILE instead of C(content).
     type: list
     elements: dict
     required: true
+  variables:
+    description: What every template may use, beside the C(variables) of its fragment and file.
+    type: dict
+    default: {}
   roles:
     description: Roles whose variables are checked against their argument specs first.
     type: list

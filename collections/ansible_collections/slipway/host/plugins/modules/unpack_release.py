@@ -25,7 +25,7 @@ description:
   - Removes releases that are neither wanted, current, previous nor running, keeping the newest.
 options:
   archive:
-    description: The archive on the host, its signature beside it with the ending C(.minisig). Both are removed.
+    description: The archive on the host, its signature beside it (C(.minisig)). Both are removed.
     type: path
     required: true
   root:
@@ -107,8 +107,8 @@ def verify(archive: Path, sha256: str, public_key: Path, trusted_comment: str) -
     found = file_hash(archive)
     if found != sha256:
         raise ReleaseError(
-            f"{archive.name} has sha256 {found[:12]}, the signature is for {sha256[:12]}: the archive was altered or "
-            f"cut short; fetch it again or build it anew"
+            f"{archive.name} has sha256 {found[:12]}, the signature is for {sha256[:12]}: "
+            f"the archive was altered or cut short; fetch it again or build it anew"
         )
     said = run(
         ["minisign", "-V", "-Q", "-p", str(public_key), "-x", f"{archive}.minisig", "-m", str(archive)],
@@ -202,7 +202,7 @@ def sync(folder: Path) -> None:
 
 
 def prune(root: Path, wanted: str, keep: int) -> list[str]:
-    """Return releases that may go: not wanted, current, previous or running, and not among the newest ``keep``."""
+    """Return releases that may go: not wanted, current, previous, running or among the newest ``keep``."""
     held = {wanted}
     for link in ("current", "previous"):
         if (root / link).is_symlink():

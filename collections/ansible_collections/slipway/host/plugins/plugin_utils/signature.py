@@ -52,7 +52,7 @@ def identity(archive: Path, public_key: Path) -> dict[str, str]:
         Ed25519PublicKey.from_public_bytes(key[10:]).verify(proof, signed[10:] + comment.encode())
     except InvalidSignature:
         raise SignatureError(
-            f"release {archive.name} is not accepted: {signature} was altered (its comment's signature is wrong)"
+            f"release {archive.name} is not accepted: {signature} was altered (its comment is not signed)"
         ) from None
     found = COMMENT.fullmatch(comment)
     if found is None:

@@ -20,7 +20,7 @@ def plan_hostname(plan: Plan, name: str) -> None:
 
 
 def plan_groups(plan: Plan, items: list[dict[str, Any]]) -> None:
-    """Plan the groups ``{name, gid}``; a group that exists with another gid is refused, not renumbered."""
+    """Plan the groups ``{name, gid}``; one that exists with another gid is refused, not renumbered."""
     for item in items:
         name, gid = item["name"], int(item["gid"])
         plan.groups[name] = gid
@@ -37,7 +37,7 @@ def plan_groups(plan: Plan, items: list[dict[str, Any]]) -> None:
 
 
 def plan_users(plan: Plan, items: list[dict[str, Any]]) -> None:
-    """Plan the users ``{name, uid, group, groups, home, shell}``; a wrong uid is refused, the rest put right."""
+    """Plan users ``{name, uid, group, groups, home, shell}``; a wrong uid is refused, the rest put right."""
     for item in items:
         name, uid = item["name"], int(item["uid"])
         plan.users[name] = uid
@@ -58,8 +58,8 @@ def plan_users(plan: Plan, items: list[dict[str, Any]]) -> None:
             continue
         if int(entry[2]) != uid:
             raise StateError(
-                f"user {name} has uid {entry[2]}, planned is {uid}: the firewall goes by uid and a change would "
-                f"orphan files; remove the user by hand"
+                f"user {name} has uid {entry[2]}, planned is {uid}: the firewall goes by uid and a change "
+                f"would orphan files; remove the user by hand"
             )
         have = {
             "group": _group_name(plan.host, entry[3]),

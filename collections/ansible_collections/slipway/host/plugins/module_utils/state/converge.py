@@ -38,7 +38,7 @@ def take_lock(host: Host, wait_s: float, *, shared: bool = False) -> int:
             if time.monotonic() > end:
                 os.close(descriptor)
                 raise StateError(
-                    f"{LOCK} is held by another converge or verification on this host for more than {wait_s:g} s: "
+                    f"{LOCK} is held by another converge or verification for more than {wait_s:g} s: "
                     f"wait for it to end, then run again"
                 ) from None
             time.sleep(0.05)

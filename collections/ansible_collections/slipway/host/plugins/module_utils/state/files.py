@@ -145,8 +145,8 @@ class _File:
 def plan_files(plan: Plan, items: list[dict[str, Any]]) -> None:
     """Plan the files ``{path, content, owner, group, mode, validate, show}``.
 
-    ``validate`` is a command (list) that is run on the planned content, ``%s`` standing for its file. Names of
-    other files of this plan in that content lead it to their planned content too.
+    ``validate`` is a command (list) that is run on the planned content, ``%s`` standing for its file. Names
+    of other files of this plan in that content lead it to their planned content too.
     """
     host = plan.host
     pending: list[_File] = []

@@ -31,7 +31,7 @@ class Finished:
 
 
 class Running:
-    """A program that was started; its three streams are memory files, so nothing can block or leak to disk."""
+    """A program that was started. Its streams are memory files: nothing blocks, nothing leaks to disk."""
 
     def __init__(self, argv: Sequence[str], stdin: bytes | None = None) -> None:
         self._argv = argv

@@ -88,7 +88,7 @@ class Plan:
         return self._number("passwd", name, self.users)
 
     def gid(self, name: str) -> int:
-        """Return the gid of ``name`` as it will be after the plan; StateError when no group is called that."""
+        """Return the gid of ``name`` as it will be after the plan; StateError when there is no such group."""
         return self._number("group", name, self.groups)
 
     def _number(self, database: str, name: str, planned: dict[str, int]) -> int:

@@ -36,7 +36,7 @@ def version_order(version: str) -> tuple[tuple[int, str], ...]:
 
 
 def plan_release(plan: Plan, item: dict[str, Any]) -> None:
-    """Plan ``{root, id, version, allow_downgrade}``: ``current`` points to the release, ``previous`` to the last."""
+    """Plan ``{root, id, version, allow_downgrade}``: ``current`` leads to it, ``previous`` to the last."""
     host, root = plan.host, item["root"]
     current, previous = f"{root}/current", f"{root}/previous"
     wanted = f"{root}/releases/{item['id']}"
@@ -59,8 +59,8 @@ def plan_release(plan: Plan, item: dict[str, Any]) -> None:
         and version_order(item["version"]) < version_order(running["version"])
     ):
         plan.refusals.append(
-            f"release {item['version']} is older than {running['version']}, which is current: an old build may "
-            f"bring back faults that were mended. If that is meant, set release_allow_downgrade=true"
+            f"release {item['version']} is older than {running['version']}, which is current: an old build "
+            f"may bring back faults that were mended. If that is meant, set release_allow_downgrade=true"
         )
 
     def act() -> None:
@@ -98,8 +98,9 @@ def _files_are_whole(host: Host, folder: str, manifest: dict[str, Any]) -> None:
             found = sha256(host.read(f"{folder}/{name}"))
         except FileNotFoundError:
             found = "nothing"
-        if found != manifest["files"].get(name):
+        said = str(manifest["files"].get(name))
+        if found != said:
             raise StateError(
-                f"{folder}/{name} has sha256 {found[:12]}, its manifest says {str(manifest['files'].get(name))[:12]}: "
-                f"the release on this host is damaged; remove {folder} and converge again"
+                f"{folder}/{name} has sha256 {found[:12]}, its manifest says {said[:12]}: the release "
+                f"on this host is damaged; remove {folder} and converge again"
             )

@@ -160,7 +160,7 @@ def armed(host: Host, permit: str) -> str | None:
 
 
 def plan_units(plan: Plan, items: list[dict[str, Any]]) -> None:
-    """Plan the units ``{name, enabled, state, restart_on, reload, stamp, ruleset, executable, permit, force}``.
+    """Plan units ``{name, enabled, state, restart_on, reload, stamp, ruleset, executable, permit, force}``.
 
     ``state`` is ``started``, ``stopped`` or ``ran`` (a oneshot that has to have run with these files).
     """
@@ -225,8 +225,8 @@ def _plan_unit(plan: Plan, item: dict[str, Any], seen: dict[str, str]) -> None:
     holder = armed(plan.host, item["permit"]) if item["permit"] else None
     if holder is not None and not item["force"]:
         plan.refusals.append(
-            f"{name} is armed ({holder}) and would be restarted because {'; '.join(reasons)}. Disarm it first "
-            f"(slipway-kill, or playbooks/kill.yml), or set engine_force=true to stop it under way"
+            f"{name} is armed ({holder}) and would be restarted because {'; '.join(reasons)}. Disarm it "
+            f"first (slipway-kill, or playbooks/kill.yml), or set engine_force=true to stop it under way"
         )
     plan.changes.append(_change(plan, item, verb, seen, reasons))
 
