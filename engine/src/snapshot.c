@@ -3,8 +3,10 @@
 
 #include <stddef.h>
 #include <string.h>
+#include <time.h>
 
-#define TRIES 1000
+#define TRIES 5000 /* half a second and more: the loop may lose its CPU in the middle of a publication */
+#define BETWEEN_NS 100000
 
 const char *engine_state_name(engine_state state) {
   static const char *const names[ENGINE_STATES] = {"DISARMED", "ACTIVE", "REDUCING", "HALTED"};
@@ -29,6 +31,9 @@ void snapshot_publish(snapshot_box *box, const snapshot *value, size_t venues) {
 bool snapshot_read(snapshot_box *box, snapshot *value) {
   unsigned char *to = (unsigned char *)value;
   for (unsigned attempt = 0; attempt < TRIES; attempt++) {
+    if (attempt > 0) {
+      (void)nanosleep(&(struct timespec){.tv_sec = 0, .tv_nsec = BETWEEN_NS}, NULL);
+    }
     const uint64_t before = atomic_load_explicit(&box->sequence, memory_order_acquire);
     if (before % 2 != 0) {
       continue;
