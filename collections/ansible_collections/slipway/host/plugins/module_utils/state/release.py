@@ -28,11 +28,12 @@ def manifest_of(host: Host, folder: str) -> dict[str, Any] | None:
     return document
 
 
-def version_order(version: str) -> tuple[tuple[int, str], ...]:
-    """Return a key that orders versions: numbers as numbers, a pre-release below its release."""
+def version_order(version: str) -> tuple[tuple[int, ...], bool, tuple[tuple[int, int, str], ...]]:
+    """Return a key that orders semantic versions; a pre-release comes before its release."""
     main, _, extra = version.partition("-")
-    numbers = tuple((int(part), "") if part.isdigit() else (-1, part) for part in main.split("."))
-    return (*numbers, (-1, extra) if extra else (0, ""))
+    numbers = tuple(int(part) if part.isdigit() else -1 for part in main.split("."))
+    words = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in extra.split(".") if part)
+    return numbers, not words, words
 
 
 def plan_release(plan: Plan, item: dict[str, Any]) -> None:
