@@ -1,0 +1,38 @@
+"""The engine by itself: its own bench target, without a kernel socket or a network in between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from infra.operate import reference
+from tests.bench.figures import Board
+from tests.bench.grounds import STACK
+from tests.bench.place import Place
+from tests.bench.timing import timed
+
+SECONDS = 3
+POLICIES = ("busy", "paced")
+
+
+def section(place: Place, board: Board, runs: int, tell: Callable[[str], None]) -> None:
+    """Build the engine as a release has it, and run its bench under each loop policy."""
+    workspace = place.workspace(STACK)
+    build = workspace.root / "out" / "engine" / "build"
+    configure = reference.commands(workspace)[0]
+    configure.run(workspace.logs / "engine-bench-configure.log", cwd=place.root)
+    argv = ["cmake", "--build", str(build), "--target", "slipway-bench"]
+    built = timed(argv, cwd=place.root, environment=place.environment())
+    tell(f"engine's bench built: {built.wall:.1f} s")
+    for policy in POLICIES:
+        for _ in range(runs):
+            program = str(build / "bin" / "slipway-bench")
+            done = timed([program, str(SECONDS), policy], cwd=place.root, environment=place.environment())
+            figures: dict[str, Any] = json.loads(done.output.strip().splitlines()[-1])
+            label = f"engine with mock venue, {policy}"
+            for kind, words in (("tick_to_order_ns", "tick to order"), ("order_rtt_ns", "order round trip")):
+                for quantile in ("p50", "p99", "p999"):
+                    board.add("engine", f"{label}: {words} {quantile}", figures[kind][quantile], "ns")
+            board.add("engine", f"{label}: resident memory", figures["rss_kib"] / 1024, "MiB")
+            tell(f"{label}: tick to order p50 {figures['tick_to_order_ns']['p50']} ns")

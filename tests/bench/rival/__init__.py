@@ -1,0 +1,1 @@
+"""pyinfra, which the converge is measured beside."""
