@@ -26,6 +26,7 @@ def commands(workspace: Workspace) -> tuple[Command, ...]:
                 "cmake",
                 *("-S", "engine", "-B", str(build), "-G", "Ninja"),
                 *("-DCMAKE_BUILD_TYPE=Release", f"-DCMAKE_INSTALL_PREFIX={tree}"),
+                *("-DSLIPWAY_TESTS=OFF", f"-DSLIPWAY_REVISION={release.source_revision(workspace.root)}"),
             )
         ),
         Command(("cmake", "--build", str(build))),
