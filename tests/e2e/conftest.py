@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 
 from infra.lab import preflight
-from infra.lab.settings import LabSettings
 
 from .stage import Stage, raised
 
@@ -18,11 +17,11 @@ def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Lab, release, deployment and converge, once; taken down after the last test of this directory."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    folder = tmp_path_factory.mktemp("e2e")
-    problems = preflight.check(LabSettings(directory=folder / "lab", prefix="slt", port=0))
+    stage = Stage(tmp_path_factory.mktemp("e2e"), f"t{os.getpid():x}"[:8])
+    problems = preflight.check(stage.lab.settings)
     if problems:
         pytest.skip("; ".join(problems))
-    with raised(folder) as stage:
+    with raised(stage):
         yield stage
 
 

@@ -49,7 +49,8 @@ except (ConnectionRefusedError, PermissionError):
 except socket.timeout:
     result = "silent"
 except OSError as error:
-    result = "refused" if error.errno in (101, 113) else f"error{error.errno}"
+    # "No route" and the like are words of the network behind the host: its own firewall let the packet out.
+    result = f"error{error.errno}"
 print(result, (time.monotonic_ns() - begin) / 1e6)
 """
 
@@ -57,6 +58,8 @@ LEAK_ROOTS = (
     "/tmp",
     "/var/tmp",
     "/etc/slipway",
+    "/etc/credstore.encrypted",
+    "/etc/systemd",
     "/opt/slipway",
     "/root",
     "/home",

@@ -13,6 +13,8 @@ def test_stored_encrypted_and_root_only(node: Node, connector: ConnectorPlan) ->
     for credential in connector.credentials:
         state = node.file(f"/etc/credstore.encrypted/{credential.name}")
         assert (state["owner"], state["mode"]) == ("root", "0600")
+        given = node.file(f"/run/credentials/{credential.unit}/{credential.name}")
+        assert state["sha256"] != given["sha256"], f"{credential.name} is stored as it is"
 
 
 def test_given_to_the_unit_and_its_user_only(node: Node, connector: ConnectorPlan) -> None:

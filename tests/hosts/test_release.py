@@ -10,7 +10,10 @@ pytestmark = pytest.mark.release
 def test_current_points_into_the_releases(node: Node) -> None:
     link = node.file("/opt/slipway/current")
     assert link["kind"] == "link"
-    assert link["target"].split("/")[-1] in node.seen["directories"]["/opt/slipway/releases"]
+    folder, _, release = link["target"].rpartition("/")
+    assert folder == "/opt/slipway/releases"
+    assert release in node.seen["directories"][folder]
+    assert release.startswith(f"{node.release.version}-")
 
 
 def test_the_running_executable_is_the_releases(node: Node) -> None:
