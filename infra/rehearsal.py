@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +42,7 @@ ENOUGH_ORDERS = 30
 """Acknowledged orders that a venue must have seen before the drill, with fills and cancels among them."""
 
 TRADING_TIMEOUT_S = 180.0
+DRILLS = 5
 FLAT_TIMEOUT_S = 30.0
 PERMIT_MINUTES = 60
 
@@ -88,10 +89,8 @@ class Rehearsal:
             verify.command(workspace, workspace.evidence / "armed.xml", ("-m", "venue or risk")),
         )
         with self._step("kill", f"ansible-playbook -i {workspace.hosts_file} playbooks/kill.yml"):
-            before = self._venue_states()
-            killed = kill.kill(workspace, "drill")
-            self._await_flat(killed)
-        record = self._record(began, killed, before)
+            killed = self._drill(idle)
+        record = self._record(began, killed)
         workspace.evidence.mkdir(parents=True, exist_ok=True)
         (workspace.evidence / "run.json").write_text(
             record.model_dump_json(indent=1) + "\n", encoding="utf-8"
@@ -152,6 +151,21 @@ class Rehearsal:
             venue.name: self.lab.venues.admin(venue.name, "GET", "/state") for venue in self.lab.venues.venues
         }
 
+    def _drill(self, idle: Mapping[str, Counter[str]]) -> Kill:
+        """Kill while every venue has orders open; between two quotes there may be none: then try again."""
+        for _ in range(DRILLS):
+            killed = kill.kill(self.workspace, "drill")
+            self._await_flat(killed)
+            if all(open_at(self._events(venue.name), killed.started_ns) for venue in self.lab.venues.venues):
+                return killed
+            self.tell("the kill came between two quotes, with nothing open: once more")
+            arm.arm(self.workspace, Permit("rehearsal", PERMIT_MINUTES))
+            self._await_trading(idle)
+        raise RehearsalError(f"kill: {DRILLS} drills in a row found a venue without open orders")
+
+    def _events(self, venue: str) -> tuple[OrderEvent, ...]:
+        return order_events(self.lab.venues.admin(venue, "GET", "/events?since=0")["events"])
+
     def _await_flat(self, killed: Kill) -> None:
         """Wait until each venue says that the account has nothing open; the hosts' word is not enough."""
         for host in killed.hosts:
@@ -163,7 +177,7 @@ class Rehearsal:
                 raise RehearsalError(f"kill: orders are still open at the venue: {self._venue_states()}")
             time.sleep(0.05)
 
-    def _record(self, began: int, killed: Kill, before: Mapping[str, Any]) -> RunRecord:
+    def _record(self, began: int, killed: Kill) -> RunRecord:
         engines = {host.host: host.engine for host in status.status(self.workspace)}
         manifest = release.manifest_of(self.workspace.release_archive())
         document = self.workspace.inventory()
@@ -174,8 +188,7 @@ class Rehearsal:
                 if engine is None:
                     raise RehearsalError(f"host {name}: its engine no longer answers after the kill")
                 at = engine["venues"][connector.venue]
-                open_before = before[connector.venue]["flat"][ACCOUNT]["open"]
-                venues.append(self._venue_record(began, name, connector.venue, at, killed, open_before))
+                venues.append(self._venue_record(began, name, connector.venue, at, killed))
         return RunRecord(
             stack=document.stack,
             mode=document.mode,
@@ -188,10 +201,10 @@ class Rehearsal:
             venues=tuple(venues),
         )
 
-    def _venue_record(  # noqa: PLR0917  one row of the record from its six sources
-        self, began: int, host: str, venue: str, at: Mapping[str, Any], killed: Kill, open_before: int
+    def _venue_record(
+        self, began: int, host: str, venue: str, at: Mapping[str, Any], killed: Kill
     ) -> VenueRecord:
-        said = self.lab.venues.admin(venue, "GET", "/events?since=0")["events"]
+        events = self._events(venue)
         flat = self.lab.venues.admin(venue, "GET", "/state")["flat"][ACCOUNT]["flat_since"]
         revoked_ns = next((k.revoked_ns for k in killed.hosts if k.host == host), None)
         return VenueRecord(
@@ -200,10 +213,10 @@ class Rehearsal:
             **{key: at[key] for key in ("sent", "acked", "filled", "canceled", "rejected")},
             order_rtt_ns=Quantiles(**at["order_rtt_ns"]),
             tick_to_order_ns=Quantiles(**at["tick_to_order_ns"]),
-            open_at_kill=open_before,
+            open_at_kill=open_at(events, killed.started_ns),
             kill_to_flat_ms=None if flat is None else max(0.0, (flat["wall_ns"] - killed.started_ns) / 1e6),
             host_revoked_ms=None if revoked_ns is None else (revoked_ns - killed.started_ns) / 1e6,
-            events=order_events([event for event in said if event["wall_ns"] >= began]),
+            events=tuple(event for event in events if event.wall_ns >= began),
         )
 
     def _checks(self, hosts: tuple[str, ...]) -> list[Check]:
@@ -231,13 +244,19 @@ def order_events(events: list[dict[str, Any]]) -> tuple[OrderEvent, ...]:
         kind = known.get(event["kind"])
         if kind is None or event.get("account") != ACCOUNT:
             continue
-        order = str(event.get("order_id") or event.get("client_id"))
+        order = str(event["client_id"])
         if kind == "new":
             open_orders.add(order)
         elif kind == "cancel" or (kind == "fill" and event.get("final")):
             open_orders.discard(order)
         found.append(OrderEvent(kind=kind, wall_ns=event["wall_ns"], open_orders=len(open_orders)))
     return tuple(found)
+
+
+def open_at(events: Sequence[OrderEvent], wall_ns: int) -> int:
+    """Return how many orders were open at a moment, by the venue's events."""
+    before = [event.open_orders for event in events if event.wall_ns <= wall_ns]
+    return before[-1] if before else 0
 
 
 def enter(document: LabDocument) -> None:

@@ -89,6 +89,10 @@ class RunRecord(Closed):
     def passed(self) -> bool:
         """Whether every check passed, every venue traded in full, and the kill left nothing open."""
         return all(check.passed for check in self.checks) and all(
-            venue.acked and venue.filled and venue.canceled and venue.kill_to_flat_ms is not None
+            venue.acked
+            and venue.filled
+            and venue.canceled
+            and venue.open_at_kill
+            and venue.kill_to_flat_ms is not None
             for venue in self.venues
         )
