@@ -252,7 +252,7 @@ ALIVE = (
     Break(
         POLYMARKET,
         ("risk::state_and_permit_agree",),
-        "echo R > /run/slipway/permit; chown root:slipway /run/slipway/permit; chmod 0640 /run/slipway/permit",
+        "echo R > /run/slipway/permit; chgrp slipway /run/slipway/permit; chmod 0640 /run/slipway/permit",
         "rm /run/slipway/permit",
     ),
     Break(
@@ -272,7 +272,8 @@ ALIVE = (
         POLYMARKET,
         ("clock::only_planned_time_sources", "clock::clock_error_is_within_the_bound"),
         "chronyc -n add server 192.0.2.9; chronyc -n offline; chronyc -n reset sources",
-        "chronyc -n delete 192.0.2.9; chronyc -n online; chronyc -n burst 4/4; chronyc -n waitsync 60 0.2 0 1",
+        "chronyc -n delete 192.0.2.9; chronyc -n online; chronyc -n burst 4/4; "
+        "chronyc -n waitsync 60 0.2 0 1",
     ),
 )
 
@@ -295,7 +296,8 @@ MUTE = (
     Break(
         POLYMARKET,
         ("credentials::given_to_the_unit_and_its_user_only",),
-        f"cp --preserve=ownership {CREDENTIALS}/{CONNECTOR}/polymarket_api_key /run/copy; chmod 0644 /run/copy; "
+        f"cp --preserve=ownership {CREDENTIALS}/{CONNECTOR}/polymarket_api_key /run/copy; "
+        "chmod 0644 /run/copy; "
         f"mount --bind /run/copy {CREDENTIALS}/{CONNECTOR}/polymarket_api_key",
         f"umount {CREDENTIALS}/{CONNECTOR}/polymarket_api_key; rm /run/copy",
     ),

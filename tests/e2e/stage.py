@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from infra.lab.cages import Cage
 from infra.lab.life import Lab, LabDocument
 from infra.lab.nspawn import Hosts
@@ -23,7 +25,7 @@ from infra.lab.venues.control import Admin
 from infra.lab.venues_runner import ACCOUNT
 from infra.operate import arm, fleet, kill, reference, release, status, verify
 from infra.operate.arm import Permit
-from infra.operate.command import CommandError
+from infra.operate.command import Command, CommandError
 from infra.operate.kill import Kill
 from infra.operate.workspace import Workspace, checkout
 from infra.rehearsal import converge_command, deploy
@@ -64,14 +66,22 @@ class Played:
         return {found[1]: int(found[2]) for found in RECAP.finditer(self.output)}
 
     @property
-    def complaints(self) -> list[str]:
-        """What went wrong, one text a failed host."""
-        return re.findall(r"^(?:fatal: .*|\[ERROR\].*)$", self.output, re.MULTILINE)
+    def errors(self) -> dict[str, str]:
+        """What is said of each host that failed, its folded lines joined."""
+        found: dict[str, str] = {}
+        for part in re.split(
+            r"^(?=fatal: |\[ERROR\]|PLAY |TASK |ok: |changed: )", self.output, flags=re.MULTILINE
+        ):
+            named = re.match(r"fatal: \[(\S+)\]", part)
+            if named is not None:
+                assert named[1] not in found, f"two errors of {named[1]}: {self.output}"
+                found[named[1]] = " ".join(part.split())
+        return found
 
 
 @dataclass(frozen=True)
 class Running:
-    """The engine process of one host: another start gives another identity."""
+    """The engine process of one host: another start gives another identity. ``pid`` is 0 while none runs."""
 
     pid: int
     started: str
@@ -136,7 +146,7 @@ class Stage:
         """Run a playbook as a person would type it."""
         program = converge_command(self.workspace, self.document).argv[0]
         argv = (program, "-i", str(self.workspace.hosts_file), f"playbooks/{playbook}", *extra)
-        return self._run(playbook, lambda log: verify.Command(argv).run(log, cwd=self.workspace.root))
+        return self._run(playbook, lambda log: Command(argv).run(log, cwd=self.workspace.root))
 
     def _run(self, name: str, run: Callable[[Path], None]) -> Played:
         self._runs += 1
@@ -157,8 +167,9 @@ class Stage:
         command = verify.command(self.workspace, junit, ("--archive", str(archive), *extra))
         try:
             command.run(self.workspace.logs / f"{self._runs:03d}-verify.log", cwd=self.workspace.root)
-        except CommandError as error:
-            assert junit.exists(), error
+        except CommandError:
+            if not junit.exists():
+                raise
         verify.results(junit, self.hosts)
         failed = {}
         for case in ET.parse(junit).getroot().iter("testcase"):
@@ -218,7 +229,7 @@ class Stage:
 
     def counters(self, host: str) -> dict[str, int]:
         """Return what the host's venue has counted of our account."""
-        counted = self.venue(host).state()["counters"].get(ACCOUNT, {})
+        counted: dict[str, int] = self.venue(host).state()["counters"].get(ACCOUNT, {})
         return {"acked": 0, "filled": 0, "canceled": 0, "rejected": 0} | counted
 
     def open_orders(self, host: str) -> int:
@@ -237,9 +248,33 @@ class Stage:
         )
         found = {}
         for host in self.hosts:
-            words = self.root(host, ask).split()
-            found[host] = Running(int(words[0]), words[1], words[2])
+            words = self.root(host, ask, check=False).split()
+            found[host] = Running(int(words[0]), words[1], words[2]) if len(words) > 2 else Running(0, "", "")
         return found
+
+    def reboot(self, *hosts: str) -> None:
+        """Reboot hosts by the cloud's API and wait until they can be asked again."""
+        fleet.close(self.workspace)
+        first = {host: self.machines.first_process(self.instance(host)) for host in hosts}
+        for host in hosts:
+            self.cloud("ec2", host).reboot_instances(InstanceIds=[self.instance(host)])
+        for host in hosts:
+            until(
+                f"{host} boots anew",
+                lambda host=host: self.machines.first_process(self.instance(host)) not in {first[host], None},
+            )
+        until("they can be asked again", lambda: "SILENT" not in self.states().values())
+
+    def cloud(self, service: str, host: str) -> Any:
+        """Return a client of the lab's cloud in the host's region."""
+        assert self.document is not None
+        return boto3.client(
+            service,
+            region_name=self.workspace.inventory().hosts[host].plan.region,
+            endpoint_url=self.document.endpoint,
+            aws_access_key_id="lab",
+            aws_secret_access_key="lab",
+        )
 
     # -- ways in ----------------------------------------------------------------------------------------
 
