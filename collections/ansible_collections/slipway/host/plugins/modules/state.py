@@ -16,18 +16,20 @@ description:
 options:
   fragments:
     description:
-      - The declared state, in the order in which the host needs it. Each fragment has a C(name) and any of
+      - The declared state, in the order in which the host needs it. Each is the name of a variable (which
+        costs less, for it is evaluated once) or a mapping, with a C(name) and any of
         C(hostname), C(packages), C(groups), C(users), C(directories), C(trust), C(files), C(absent), C(only),
         C(links), C(credentials), C(releases), C(units).
       - A fragment with C(requires) is held back (and named in the result) while one of these is missing.
       - In C(files), C(template) and C(copy) name ROLE/FILE instead of C(content).
     type: list
-    elements: dict
+    elements: raw
     required: true
   variables:
-    description: What every template may use, beside the C(variables) of its fragment and file.
-    type: dict
-    default: {}
+    description:
+      - What every template may use, beside the C(variables) of its fragment and file; a mapping or the name
+        of a variable.
+    type: raw
   roles:
     description: Roles whose variables are checked against their argument specs first.
     type: list
