@@ -45,12 +45,13 @@ lint: $(READY)
 	@$(RUN)ruff check .
 	@$(RUN)ruff format --check .
 	@$(RUN)mypy
+	@$(RUN)mypy --strict engine/connectors/polymarket
 	@$(RUN)yamllint --strict .
 	@$(RUN)ansible-lint --offline
 	@shellcheck $$(git ls-files '*.sh' .ci/run)
 	@$(RUN)clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
 	@cmake -S engine -B engine/build-lint -G Ninja -DCMAKE_EXPORT_COMPILE_COMMANDS=ON > /dev/null
-	@$(RUN)run-clang-tidy.py -quiet -clang-tidy-binary $(RUN)clang-tidy -p engine/build-lint
+	@cd engine && ../$(RUN)run-clang-tidy.py -quiet -clang-tidy-binary ../$(RUN)clang-tidy -p build-lint
 
 format: $(READY)
 	@$(RUN)ruff check --fix . ; $(RUN)ruff format .
