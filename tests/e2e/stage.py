@@ -37,6 +37,8 @@ UNIT = {BINANCE: "slipway-engine.service", POLYMARKET: "slipway-connector@polyma
 """The unit that speaks to the venue."""
 
 RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
+PARTS = re.compile(r"^(?=fatal: |\[ERROR\]|PLAY |TASK |ok: |changed: )", re.MULTILINE)
+"""Where Ansible's output begins to speak of something else."""
 
 PATIENCE_S = 90.0
 """Longest wait for anything; only a broken thing ever takes it."""
@@ -232,6 +234,10 @@ class Stage:
         counted: dict[str, int] = self.venue(host).state()["counters"].get(ACCOUNT, {})
         return {"acked": 0, "filled": 0, "canceled": 0, "rejected": 0} | counted
 
+    def await_flat(self) -> None:
+        """Wait until no order of ours is open at any venue."""
+        until("nothing is open", lambda: not any(self.open_orders(host) for host in self.hosts))
+
     def open_orders(self, host: str) -> int:
         """Return how many of our orders are open, in the word of the host's venue."""
         return int(self.venue(host).state()["flat"][ACCOUNT]["open"])
@@ -258,14 +264,15 @@ class Stage:
         first = {host: self.machines.first_process(self.instance(host)) for host in hosts}
         for host in hosts:
             self.cloud("ec2", host).reboot_instances(InstanceIds=[self.instance(host)])
-        for host in hosts:
-            until(
-                f"{host} boots anew",
-                lambda host=host: self.machines.first_process(self.instance(host)) not in {first[host], None},
-            )
+
+        def booted() -> bool:
+            now = {host: self.machines.first_process(self.instance(host)) for host in hosts}
+            return all(now[host] not in {first[host], None} for host in hosts)
+
+        until("they boot anew", booted)
         until("they can be asked again", lambda: "SILENT" not in self.states().values())
 
-    def cloud(self, service: str, host: str) -> Any:
+    def cloud(self, service: Any, host: str) -> Any:
         """Return a client of the lab's cloud in the host's region."""
         assert self.document is not None
         return boto3.client(
