@@ -253,7 +253,8 @@ class Bench:
         release = self.releases[version]
         folder = f"/opt/slipway/releases/{release.identity}"
         tar = subprocess.run(["zstd", "-dc", str(release.archive)], capture_output=True, check=True).stdout
-        self.ssh(host, f"sudo mkdir -p {folder} && sudo tar -x --no-same-owner -C {folder}", tar)
+        ready = f"sudo touch {folder}/connectors/polymarket/.ready"
+        self.ssh(host, f"sudo mkdir -p {folder} && sudo tar -x --no-same-owner -C {folder} && {ready}", tar)
 
     def put_secrets(self, value: str = "CANARY-{name}-0123456789abcdef\nsecond line of {name}") -> None:
         """Put a value for every credential of the plan into the lab's parameter store."""

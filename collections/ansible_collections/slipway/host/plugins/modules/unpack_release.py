@@ -20,8 +20,8 @@ module: unpack_release
 short_description: Verify and unpack a signed engine release
 description:
   - Checks the archive's hash and minisign signature, unpacks it beside its place, checks every file against
-    the manifest, builds the virtual environments of connectors in Python from their own wheels, and only then
-    gives it its name, in one step. Nothing that runs is touched; M(slipway.host.state) switches.
+    the manifest, builds the virtual environments of this host's connectors from their own wheels, and only
+    then gives it its name, in one step. Nothing that runs is touched; M(slipway.host.state) switches.
   - Removes releases that are neither wanted, current, previous nor running, keeping the newest.
 options:
   archive:
@@ -48,6 +48,13 @@ options:
     description: The minisign public key on the host.
     type: path
     default: /etc/slipway/release.pub
+  connectors:
+    description:
+      - Venues whose connectors run on this host as processes of their own; only for these is an environment
+        built. A release that is there already gets those that it lacks.
+    type: list
+    elements: str
+    default: []
   keep:
     description: How many other releases are kept.
     type: int
@@ -79,6 +86,9 @@ pruned:
 """
 
 CHUNK = 1 << 20
+
+READY = ".ready"
+"""Lies in a connector's folder once its environment is whole; the connector's units require it."""
 
 
 class ReleaseError(Exception):
@@ -170,23 +180,52 @@ def check_files(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def make_environments(folder: Path, manifest: dict[str, Any]) -> None:
-    """Build ``venv`` beside each connector that brings requirements.txt, from its own wheels alone."""
-    for connector in manifest["connectors"]:
-        if connector["kind"] != "process":
-            continue
-        home = (folder / connector["executable"]).parent
-        if not (home / "requirements.txt").is_file():
-            continue
-        what = f"connector {connector['venue']}"
-        run(["/usr/bin/python3", "-I", "-m", "venv", str(home / "venv")], f"{what}: no virtual environment")
-        pip = [str(home / "venv" / "bin" / "python"), "-I", "-m", "pip", "--disable-pip-version-check"]
+def homes(folder: Path, manifest: dict[str, Any], venues: list[str]) -> list[Path]:
+    """Return the folders of the connectors that are processes of their own and run on this host."""
+    return [
+        (folder / connector["executable"]).parent
+        for connector in manifest["connectors"]
+        if connector["kind"] == "process" and connector["venue"] in venues
+    ]
+
+
+def make_environment(home: Path) -> None:
+    """Build ``venv`` beside a connector that brings requirements.txt, from its own wheels alone; mark it ready.
+
+    pip comes from Debian's own wheel: to install pip into the environment first, only to leave it there,
+    takes a host ten seconds of CPU.
+    """
+    if (home / "requirements.txt").is_file():
+        what = f"connector {home.name}"
+        shutil.rmtree(home / "venv", ignore_errors=True)
+        run(
+            ["/usr/bin/python3", "-I", "-m", "venv", "--without-pip", str(home / "venv")],
+            f"{what}: no virtual environment",
+        )
+        pip = [
+            str(home / "venv" / "bin" / "python"),
+            "-I",
+            str(pip_wheel() / "pip"),
+            "--disable-pip-version-check",
+        ]
         install = ["install", "--quiet", "--no-cache-dir", "--no-index", "--no-deps", "--require-hashes"]
         wheels = ["--only-binary", ":all:", "--find-links", str(home / "wheels")]
         run(
             [*pip, *install, *wheels, "-r", str(home / "requirements.txt")],
             f"{what}: its wheels do not install",
         )
+        sync(home)
+    (home / READY).touch()
+
+
+def pip_wheel() -> Path:
+    """Return the wheel that Debian's python3-venv keeps pip in."""
+    found = sorted(Path("/usr/share/python-wheels").glob("pip-*.whl"))
+    if not found:
+        raise ReleaseError(
+            "there is no pip wheel in /usr/share/python-wheels: install the package python3-venv"
+        )
+    return found[-1]
 
 
 def sync(folder: Path) -> None:
@@ -212,26 +251,44 @@ def prune(root: Path, wanted: str, keep: int) -> list[str]:
     return [path.name for path in others[keep:]]
 
 
-def install(module: AnsibleModule) -> list[str]:
-    """Do the work and return the names of releases that were pruned."""
-    root, wanted, archive = Path(module.params["root"]), module.params["id"], Path(module.params["archive"])
-    staging = root / ".staging"
-    verify(
-        archive, module.params["sha256"], Path(module.params["public_key"]), module.params["trusted_comment"]
-    )
+def unpack(archive: Path, staging: Path, place: Path, venues: list[str]) -> None:
+    """Make the whole release under another name, then give it its own in one step."""
     shutil.rmtree(staging, ignore_errors=True)
-    (root / "releases").mkdir(mode=0o755, parents=True, exist_ok=True)
+    place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     staging.mkdir(mode=0o755)
     try:
         extract(archive, staging)
-        make_environments(staging, check_files(staging))
+        for home in homes(staging, check_files(staging), venues):
+            make_environment(home)
         sync(staging)
-        staging.rename(root / "releases" / wanted)
-        sync_parent = os.open(root / "releases", os.O_RDONLY)
+        staging.rename(place)
+        sync_parent = os.open(place.parent, os.O_RDONLY)
         os.fsync(sync_parent)
         os.close(sync_parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def complete(place: Path, venues: list[str]) -> bool:
+    """Tell whether the release is there with all that this host runs of it."""
+    if not (place / "release.json").is_file():
+        return False
+    manifest = json.loads((place / "release.json").read_text(encoding="utf-8"))
+    return all((home / READY).exists() for home in homes(place, manifest, venues))
+
+
+def install(module: AnsibleModule) -> list[str]:
+    """Do the work and return the names of releases that were pruned."""
+    root, wanted, archive = Path(module.params["root"]), module.params["id"], Path(module.params["archive"])
+    venues, place = module.params["connectors"], root / "releases" / wanted
+    if not (place / "release.json").is_file():
+        public_key, comment = Path(module.params["public_key"]), module.params["trusted_comment"]
+        verify(archive, module.params["sha256"], public_key, comment)
+        unpack(archive, root / ".staging", place, venues)
+    for home in homes(place, json.loads((place / "release.json").read_text(encoding="utf-8")), venues):
+        if not (home / READY).exists():
+            make_environment(home)
+            sync(home)
     pruned = prune(root, wanted, module.params["keep"])
     for name in pruned:
         shutil.rmtree(root / "releases" / name)
@@ -248,15 +305,16 @@ def main() -> None:
             "sha256": {"type": "str", "required": True},
             "trusted_comment": {"type": "str", "required": True},
             "public_key": {"type": "path", "default": "/etc/slipway/release.pub"},
+            "connectors": {"type": "list", "elements": "str", "default": []},
             "keep": {"type": "int", "default": 3},
         },
         supports_check_mode=True,
     )
-    there = Path(module.params["root"]) / "releases" / module.params["id"] / "release.json"
+    place = Path(module.params["root"]) / "releases" / module.params["id"]
     archive = Path(module.params["archive"])
     os.umask(0o022)
     pruned: list[str] = []
-    changed = not there.is_file()
+    changed = not complete(place, module.params["connectors"])
     try:
         if changed and not module.check_mode:
             pruned = install(module)
