@@ -107,11 +107,8 @@ def run(given: argparse.Namespace) -> Record:
 
     def tell(text: str) -> None:
         elapsed = time.monotonic() - clock
-        status.update(f"[dim]{elapsed:.0f} s[/] {escape(text[: max(20, console.width - 12)])}")
-        if not text.startswith(("[", "--")) and "\n" not in text:
-            console.print(
-                f"[dim]{elapsed:6.0f} s  load {os.getloadavg()[0]:4.1f}[/]  {escape(text)}", highlight=False
-            )
+        stamp = f"[dim]{elapsed:6.0f} s  load {os.getloadavg()[0]:4.1f}[/]"
+        console.print(f"{stamp}  {escape(text)}", highlight=False)
 
     def quietly(text: str) -> None:
         status.update(

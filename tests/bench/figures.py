@@ -38,7 +38,10 @@ class Figure(Closed):
 
 
 class Ratio(Closed):
-    """Two figures of this run, one divided by the other (medians)."""
+    """Two figures of this run, one divided by the other.
+
+    The best runs are divided: what else goes on on the machine only ever adds to a time.
+    """
 
     section: Section
     name: str
@@ -111,6 +114,11 @@ class Board:
             raise BenchError(f"{name!r} was not measured; there are: {', '.join(self._values) or 'none'}")
         return statistics.median(self._values[name][3])
 
+    def best(self, name: str) -> float:
+        """Return the least of what was measured under ``name``; BenchError as for ``median``."""
+        self.median(name)
+        return min(self._values[name][3])
+
     def ratio(
         self,
         name: str,
@@ -121,11 +129,10 @@ class Board:
         at_least: float | None = None,
     ) -> None:
         """Add ``above`` / ``below`` when both were measured."""
-        if above in self._values and below in self._values and self.median(below) > 0:
-            value = self.median(above) / self.median(below)
-            section = self._values[above][0]
+        if above in self._values and below in self._values:
+            section, best = self._values[above][0], self.best(above) / self.best(below)
             self.ratios.append(
-                Ratio(section=section, name=name, value=value, at_most=at_most, at_least=at_least)
+                Ratio(section=section, name=name, value=best, at_most=at_most, at_least=at_least)
             )
 
     def figures(self) -> tuple[Figure, ...]:

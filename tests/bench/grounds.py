@@ -187,8 +187,11 @@ class Grounds:
         sockets.mkdir()
         hosts = [f"{n}={inventory.address_of(h)}" for n, h in workspace.inventory().hosts.items()]
         proxy = subprocess.Popen(
-            ["ip", "netns", "exec", self.lab.settings.router, sys.executable, "-m", "tests.bench.delay"]
-            + ["--rtt-ms", str(rtt_ms), str(sockets), *hosts],
+            [
+                *("ip", "netns", "exec", self.lab.settings.router),
+                *(sys.executable, "-m", "tests.bench.delay"),
+                *("--rtt-ms", str(rtt_ms), str(sockets), *hosts),
+            ],
             cwd=self.place.root,
             stdout=subprocess.PIPE,
             text=True,

@@ -77,7 +77,8 @@ def _lines(kind: str, seen: str, wanted: Sequence[str]) -> str:
 
 def _hostname(state: State, _executables: Mapping[str, str]) -> str:
     return "".join(
-        f'read -r have </proc/sys/kernel/hostname; [ "$have" = {shlex.quote(name)} ] || echo "hostname $have"\n'
+        "read -r have </proc/sys/kernel/hostname; "
+        f'[ "$have" = {shlex.quote(name)} ] || echo "hostname $have"\n'
         for name in state["hostname"]
     )
 
@@ -119,7 +120,7 @@ def _file_hashes(state: State) -> dict[str, str]:
 
 
 def _paths(state: State, _executables: Mapping[str, str]) -> str:
-    """Write the check of directories and files: kind, owner and mode by one stat, content by one sha256sum."""
+    """Check directories and files: kind, owner and mode by one stat, content by one sha256sum."""
     wanted = {item["path"]: f"directory {_attributes(item)}" for item in state["directories"]}
     for item in state["files"]:
         kind = "regular file" if item["content"] else "regular empty file"
@@ -179,7 +180,8 @@ def _trust(state: State, _executables: Mapping[str, str]) -> str:
         digest = hashlib.sha256(pem.encode()).hexdigest()
         out += _lines("trust", f"sha256sum -- {folder}/{name} 2>/dev/null", [f"{digest}  {folder}/{name}"])
         flat = shlex.quote(pem.replace("\n", " "))
-        out += f"tr '\\n' ' ' </etc/ssl/certs/ca-certificates.crt | grep -qFe {flat} || echo trust bundle {name}\n"
+        out += "tr '\\n' ' ' </etc/ssl/certs/ca-certificates.crt | "
+        out += f"grep -qFe {flat} || echo trust bundle {name}\n"
     allowed = "|".join([*names, "'slipway-*.crt'"])
     return out + (
         f'for p in {folder}/slipway-*; do case "${{p##*/}}" in {allowed}) ;; *) echo trust $p;; esac; done\n'
@@ -242,19 +244,22 @@ def _unit(unit: Mapping[str, Any], i: int, executables: Mapping[str, str]) -> st
     name = shlex.quote(unit["name"])
     out = f'[ "$NeedDaemonReload_{i}" = no ] || echo unit {name} daemon-reload\n'
     if unit["enabled"]:
-        out += f'case "$UnitFileState_{i}" in enabled|enabled-runtime|static) ;; *) echo unit {name} enabled;; esac\n'
+        out += f'case "$UnitFileState_{i}" in enabled|enabled-runtime|static) ;; '
+        out += f"*) echo unit {name} enabled;; esac\n"
     wanted = {
         "started": "active|reloading",
         "stopped": "inactive|failed",
         "ran": "inactive|active|activating",
     }
     if unit["state"] is not None:
-        out += f'case "$ActiveState_{i}" in {wanted[unit["state"]]}) ;; *) echo unit {name} "$ActiveState_{i}";; esac\n'
+        out += f'case "$ActiveState_{i}" in {wanted[unit["state"]]}) ;; '
+        out += f'*) echo unit {name} "$ActiveState_{i}";; esac\n'
     if unit["stamp"]:
         out += _stamp(unit)
     elif unit["restart_on"]:
         start = f'"${{ExecMainStartTimestamp_{i}:-$ActiveEnterTimestamp_{i}}}"'
-        out += f'[ -z "$(find {_q(unit["restart_on"])} -newermt {start} 2>&1)" ] || echo unit {name} older than its files\n'
+        newer = f'"$(find {_q(unit["restart_on"])} -newermt {start} 2>&1)"'
+        out += f"[ -z {newer} ] || echo unit {name} older than its files\n"
     if unit["executable"]:
         program = shlex.quote(unit["executable"])
         inside = next(path for path in executables if unit["executable"].endswith(path))

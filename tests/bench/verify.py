@@ -105,18 +105,10 @@ def stock(field: Field, count: int, *, kept: bool) -> Timed:
     hosts = ",".join(f"ssh://{name}" for name in field.names)
     return timed(
         [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--rootdir",
-            str(place),
-            "-c",
-            "/dev/null",
-        ]
-        + [f"--hosts={hosts}", f"--ssh-config={config}", str(place / "test_stock.py")],
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("--rootdir", str(place), "-c", "/dev/null"),
+            *(f"--hosts={hosts}", f"--ssh-config={config}", str(place / "test_stock.py")),
+        ],
         cwd=place,
         environment=field.grounds.environment(),
         groups=field.grounds.groups(field.names),

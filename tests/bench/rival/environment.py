@@ -30,8 +30,10 @@ def ensure(cache: Path, uv: Path | None) -> Path:
     shutil.rmtree(place, ignore_errors=True)
     for argv in (
         [tool, "venv", "--quiet", "--python", "3.11", str(place)],
-        [tool, "pip", "install", "--quiet", "--python", str(place / "bin" / "python"), "--require-hashes"]
-        + ["--requirement", str(REQUIREMENTS)],
+        [
+            *(tool, "pip", "install", "--quiet", "--python", str(place / "bin" / "python")),
+            *("--require-hashes", "--requirement", str(REQUIREMENTS)),
+        ],
     ):
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode:

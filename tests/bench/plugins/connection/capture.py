@@ -12,7 +12,7 @@ from ansible.plugins.connection import ConnectionBase
 DOCUMENTATION = """
 name: capture
 short_description: Keeps the document that would have been sent
-description: Writes the last line of standard input to a file named after the host's address in SLIPWAY_CAPTURE.
+description: Writes the last line of standard input to SLIPWAY_CAPTURE/ADDRESS.json.
 options: {}
 """
 
