@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.template import trust_as_template
 from ansible_collections.slipway.host.plugins.module_utils.state import converge, files, host, release, units
 from ansible_collections.slipway.host.plugins.module_utils.state.plan import Plan, sha256
-from ansible_collections.slipway.host.plugins.plugin_utils import document, templates
+from ansible_collections.slipway.host.plugins.plugin_utils import document, templates, variables
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="files are given owners")
 
@@ -287,3 +288,53 @@ def test_a_template_sees_named_variables_only(tmp_path: Path) -> None:
         templates.render([str(tmp_path)], "demo/a.j2", {"one": 1})
     with pytest.raises(document.DocumentError, match=r"has demo/templates/b.j2"):
         templates.render([str(tmp_path)], "demo/b.j2", {})
+
+
+def scope(raw: dict[str, Any], lookup: Any = None) -> variables.Variables:
+    """Return variables as a play has them: what people wrote is trusted."""
+
+    def trusted(value: Any) -> Any:
+        if isinstance(value, str):
+            return trust_as_template(value)
+        if isinstance(value, dict):
+            return {key: trusted(item) for key, item in value.items()}
+        return [trusted(item) for item in value] if isinstance(value, list) else value
+
+    return variables.Variables(trusted(raw), lookup)
+
+
+def test_variables_are_native_and_evaluated_once() -> None:
+    asked = []
+    made = scope(
+        {
+            "port": 9464,
+            "text": "port {{ port }}",
+            "digits": "{{ '0640' }}",
+            "names": "{{ users | map(attribute='name') | list }}",
+            "users": [{"name": "{{ first }}"}, {"name": "b"}],
+            "first": "{{ lookup('count') }}",
+            "built": "{%- set all = [] -%}{%- for n in names -%}"
+            "{%- set _ = all.append(n ~ '!') -%}{%- endfor -%}{{ all }}",
+            "both": "{{ names + [first] }}",
+        },
+        lambda name: [asked.append(name) or "a"],
+    )
+    assert made["text"] == "port 9464"
+    assert made["digits"] == "0640"
+    assert made["built"] == ["a!", "b!"]
+    assert made["both"] == ["a", "b", "a"]
+    assert asked == ["count"]
+
+
+def test_a_bad_variable_is_named() -> None:
+    made = scope({"loop": "{{ loop2 }}", "loop2": "{{ loop }}", "hole": "{{ nothing_here + 1 }}"})
+    with pytest.raises(document.DocumentError, match="defined by itself \\(loop -> loop2 -> loop\\)"):
+        made["loop"]
+    with pytest.raises(document.DocumentError, match="variable hole: 'nothing_here' is undefined"):
+        made["hole"]
+    with pytest.raises(KeyError):
+        made["nowhere"]
+
+
+def test_what_nobody_wrote_is_not_evaluated() -> None:
+    assert variables.Variables({"from_outside": "{{ 1 + 1 }}"}, None)["from_outside"] == "{{ 1 + 1 }}"
