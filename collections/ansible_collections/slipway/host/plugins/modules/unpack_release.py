@@ -190,7 +190,7 @@ def homes(folder: Path, manifest: dict[str, Any], venues: list[str]) -> list[Pat
 
 
 def make_environment(home: Path) -> None:
-    """Build ``venv`` beside a connector that brings requirements.txt, from its own wheels alone; mark it ready.
+    """Build ``venv`` beside a connector that brings requirements.txt, from its own wheels; mark it ready.
 
     pip comes from Debian's own wheel: to install pip into the environment first, only to leave it there,
     takes a host ten seconds of CPU.
