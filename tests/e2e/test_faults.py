@@ -32,6 +32,7 @@ def put_secrets(stage: Stage) -> None:
         ({"slipway:venues": {"binanse": {}}}, r"stack phase1: venue 'binanse' is not in the catalogue"),
         ({"slipway:instance_type": "c8a.medium"}, r"stack phase1.*c8a\.medium"),
     ],
+    ids=["unknown key", "unknown venue", "impossible machine"],
 )
 def test_a_bad_stack_is_refused_before_anything_is_made(
     stage: Stage, override: dict[str, object], named: str

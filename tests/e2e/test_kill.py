@@ -50,9 +50,9 @@ def test_kill_works_on_a_full_disk(stage: Stage) -> None:
                 host,
                 "used=$(df --output=used -k /run | tail -1); inodes=$(df --output=iused /run | tail -1); "
                 "mount -o remount,size=$((used + 256))k,nr_inodes=$((inodes + 16)) /run; "
-                "mkdir /run/full; i=0; while touch /run/full/$i 2>/dev/null; do i=$((i + 1)); done; "
-                "rm /run/full/0; dd if=/dev/zero of=/run/full/0 bs=4k 2>/dev/null || true; "
-                "! (echo x > /run/full/0-more) 2>/dev/null; ! (echo x >> /run/full/1) 2>/dev/null",
+                "mkdir /run/full; file() { touch /run/full/$RANDOM$RANDOM 2>/dev/null; }; "
+                "block() { head -c 4096 /dev/zero >> /run/blocks; }; touch /run/blocks; "
+                "until ! file && ! block 2>/dev/null; do :; done",
             )
         killed = stage.kill("disk full")
         assert killed.flat, killed
@@ -61,7 +61,9 @@ def test_kill_works_on_a_full_disk(stage: Stage) -> None:
             stage.root(host, "test ! -e /run/slipway/permit")
     finally:
         for host, options in former.items():
-            stage.root(host, f"rm -rf /run/full; mount -o remount,{','.join(options.split())} /run")
+            stage.root(
+                host, f"rm -rf /run/full /run/blocks; mount -o remount,{','.join(options.split())} /run"
+            )
     assert set(stage.states().values()) == {"DISARMED"}
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from infra.operate import release
+from infra.operate import release, release_archive
 from infra.operate.release import KeyPair
 from infra.operate.release_sign import sign
 
@@ -26,11 +25,16 @@ def rebuilt(stage: Stage, folder: Path, version: str, key: KeyPair, *, small: bo
 
     ``small`` leaves out the connector's wheels: enough for a release that must not come to run.
     """
-    source, tree = stage.workspace.root / "out" / "engine" / "assembled", folder / f"tree-{version}"
-    left_out = ("wheels", "requirements.txt") if small else ()
-    shutil.copytree(source, tree, ignore=shutil.ignore_patterns(*left_out))
-    with (tree / ENGINE).open("ab") as stream:
-        stream.write(version.encode())
+    archive, tree = stage.workspace.release_archive(), folder / f"tree-{version}"
+    for name, data, executable in release_archive.entries(archive.read_bytes(), archive):
+        if small and name.startswith("connectors/polymarket/wheels/"):
+            continue
+        if small and name == "connectors/polymarket/requirements.txt":
+            continue
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data + version.encode() if name == ENGINE else data)
+        path.chmod(0o755 if executable else 0o644)
     manifest = json.loads((tree / "release.json").read_text(encoding="utf-8"))
     manifest["version"] = version
     manifest["files"] = {
