@@ -1,1 +1,1 @@
-"""Tests and the benchmark (`python -m tests.bench`); a package, since another distribution installs a `tests`."""
+"""Tests are a package so that the benchmark runs as a module: python -m tests.bench."""
