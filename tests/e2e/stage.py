@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 import xml.etree.ElementTree as ET
@@ -354,8 +355,9 @@ class Stage:
 
 @contextmanager
 def raised(stage: Stage) -> Iterator[Stage]:
-    """Bring up a stage; whatever happens, nothing of it is left."""
+    """Bring up a stage; whatever happens (SIGTERM included), nothing of it is left."""
     environment = dict(os.environ)
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         stage.up()
         yield stage
@@ -363,6 +365,7 @@ def raised(stage: Stage) -> Iterator[Stage]:
         try:
             stage.down()
         finally:
+            signal.signal(signal.SIGTERM, former)
             os.environ.clear()
             os.environ.update(environment)
     assert stage.lab.remains() == []
