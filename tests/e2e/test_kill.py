@@ -19,7 +19,9 @@ FLAT_MS = 5000
 """A kill over ssh on a crowded machine; an idle one takes some 200 ms."""
 
 
-def test_the_venues_see_us_flat(stage: Stage, record_property: Callable[[str, object], None]) -> None:
+def test_the_venues_see_us_flat(
+    stage: Stage, record_testsuite_property: Callable[[str, object], None]
+) -> None:
     stage.arm()
     stage.await_trading()
     killed = stage.kill("drill")
@@ -28,7 +30,7 @@ def test_the_venues_see_us_flat(stage: Stage, record_property: Callable[[str, ob
         flat = stage.venue(host).state()["flat"][ACCOUNT]
         assert flat["open"] == 0
         took_ms = (flat["flat_since"]["wall_ns"] - killed.started_ns) / 1e6
-        record_property(f"kill to flat at {host} (ms)", round(took_ms, 1))
+        record_testsuite_property(f"kill to flat at {host} (ms)", round(took_ms, 1))
         assert took_ms < FLAT_MS
     acked = {host: stage.counters(host)["acked"] for host in stage.hosts}
     assert set(stage.states().values()) == {"DISARMED"}
