@@ -17,13 +17,11 @@ from infra.components.network import NetworkArgs, VenueNetwork
 from infra.components.placement import ClusterGroup, PlacementArgs, takes_cluster_group
 from infra.components.providers import ProviderArgs, make_providers
 from infra.components.watch import HostWatch, WatchArgs
+from infra.plan.cost import ROOT_VOLUME_GIB
 from infra.plan.instances import INSTANCES
 from infra.plan.inventory import Inventory, InventoryHost, LiveHost
 from infra.plan.model import DeploymentPlan, HostPlan, NetworkPlan
 from infra.plan.settings import CloudSettings, StackSettings, settings_from_mapping
-
-ROOT_GIB = 32
-"""Root volume: base system, three engine releases and two weeks of journal."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ class _Builder:
                 profile_name=access.profile_name,
                 key_name=keys.key_name,
                 volume_key_arn=keys.key_arn,
-                root_gib=ROOT_GIB,
+                root_gib=ROOT_VOLUME_GIB,
                 guarded=self._plan.mode == "live",
                 tags=tags,
             ),
