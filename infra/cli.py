@@ -134,9 +134,12 @@ def converge(
 ) -> None:
     """Bring the hosts to the plan with Ansible. A second run changes nothing."""
     from infra.lab.life import Lab
+    from infra.operate import release as releases
     from infra.rehearsal import converge_command, enter
 
     workspace = _workspace(stack)
+    # Also where every host has this release already: what lies here must be what was signed.
+    releases.check(workspace.release_archive(), workspace.release_public_key)
     document = Lab().document() if workspace.inventory().mode == "simulated" else None
     if document is not None:
         enter(document)
