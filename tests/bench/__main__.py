@@ -101,7 +101,7 @@ def measure(given: argparse.Namespace, board: Board, where: Place, tell: Callabl
 
 def run(given: argparse.Namespace) -> Record:
     """Measure and write the record; what was measured before an error is written too."""
-    board, load = Board(), os.getloadavg()
+    board, load, measured = Board(), os.getloadavg(), revision()
     began, clock = datetime.now(UTC), time.monotonic()
     status = console.status("making a copy of the checkout")
 
@@ -117,7 +117,7 @@ def run(given: argparse.Namespace) -> Record:
 
     def record() -> Record:
         return Record(
-            revision=revision(),
+            revision=measured,
             began=began.isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - clock, 1),
             machine=machine.facts(load, rival.VERSION if "converge" in given.only else None),
