@@ -8,10 +8,8 @@ the names that the plan gives.
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import secrets
-import socket
 import string
 import sys
 import time
@@ -31,7 +29,8 @@ from infra.lab.cages import Cage
 from infra.lab.commands import replace_text
 from infra.lab.settings import LabError, LabSettings
 from infra.lab.spawn import start, tail
-from infra.plan.model import DeploymentPlan
+from infra.lab.venues.control import Admin, SimulatorError
+from infra.plan.model import HostPlan
 
 READY_S = 60.0
 ACCOUNT = "slipway"
@@ -134,8 +133,8 @@ class VenuesRunner:
         found: dict[str, str] = json.loads(self.secrets_file.read_text(encoding="utf-8"))
         return found
 
-    def put_secrets(self, plan: DeploymentPlan, endpoint: str | None) -> list[str]:
-        """Put the lab's credentials into the parameter store under the plan's names; return those names.
+    def put_secrets(self, hosts: Iterable[HostPlan], endpoint: str | None) -> list[str]:
+        """Put the lab's credentials into the parameter store under the plans' names; return those names.
 
         Values go to the region of the host that reads them, as SecureString. Raises LabError naming a
         credential that the lab has no value for.
@@ -144,7 +143,7 @@ class VenuesRunner:
 
         values = self.secrets()
         written = []
-        for host in plan.hosts:
+        for host in hosts:
             client = boto3.client(
                 "ssm",
                 region_name=host.region,
@@ -179,21 +178,10 @@ class VenuesRunner:
 
     def admin(self, venue: str, method: str, path: str, body: Any = None) -> Any:
         """Ask a simulator's admin endpoint and return its JSON answer; LabError when it refuses."""
-        connection = _UnixConnection(self.admin_socket(venue))
         try:
-            payload = None if body is None else json.dumps(body)
-            connection.request(method, path, payload, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            text = answer.read().decode()
-        except (OSError, http.client.HTTPException) as error:
-            raise LabError(
-                f"the {venue} simulator does not answer on {self.admin_socket(venue)}: {error}"
-            ) from error
-        finally:
-            connection.close()
-        if answer.status != http.HTTPStatus.OK:
-            raise LabError(f"the {venue} simulator refused {method} {path}: {answer.status} {text}")
-        return json.loads(text)
+            return Admin(self.admin_socket(venue), timeout=30).ask(method, path, body)
+        except SimulatorError as error:
+            raise LabError(f"the {venue} simulator {error}") from error
 
     def _account(self, venue: Venue, allowed: list[str] | None = None) -> dict[str, Any]:
         """Return the account's document for the simulator, making its keys the first time."""
@@ -234,20 +222,6 @@ class VenuesRunner:
                     f"the {venue.name} simulator is not ready after {READY_S:g} s (see {log}): {tail(log)}"
                 )
             time.sleep(0.02)
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=30)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
 def _binance_account() -> tuple[dict[str, Any], dict[str, str]]:

@@ -70,7 +70,7 @@ class Grounds:
         self.lab.settle()
         plan = build_plan(load_catalogue(), load_settings(STACK, "simulated", overrides={"venues": venues}))
         mine = tuple(host for host in plan.hosts if host.connectors[0].venue == VENUE)
-        self.lab.venues.put_secrets(plan.model_copy(update={"hosts": mine}), self.document.endpoint)
+        self.lab.venues.put_secrets(mine, self.document.endpoint)
         addresses = [self.made.hosts[name].live.public_address for name in self.names]
         self.lab.venues.allow({VENUE: [address for address in addresses if address is not None]})
 

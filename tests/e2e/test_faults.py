@@ -22,7 +22,7 @@ def put_secrets(stage: Stage) -> None:
     """Put all credentials into the parameter store again."""
     assert stage.document is not None
     plan = build_plan(load_catalogue(), load_settings(STACK, "simulated"))
-    stage.lab.venues.put_secrets(plan, stage.document.endpoint)
+    stage.lab.venues.put_secrets(plan.hosts, stage.document.endpoint)
 
 
 @pytest.mark.parametrize(

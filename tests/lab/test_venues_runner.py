@@ -87,7 +87,7 @@ def test_secrets_go_to_the_plans_parameters_in_the_hosts_regions(runner, authori
     for venue in VENUES:
         runner._write_config(venue, authority)
     plan = build_plan(load_catalogue(), load_settings("phase1", "simulated"))
-    written = runner.put_secrets(plan, None)
+    written = runner.put_secrets(plan.hosts, None)
     assert len(written) == 6
     values = runner.secrets()
     for host in plan.hosts:
@@ -103,7 +103,7 @@ def test_secrets_go_to_the_plans_parameters_in_the_hosts_regions(runner, authori
 def test_a_credential_that_the_lab_has_not_is_named(runner):
     plan = build_plan(load_catalogue(), load_settings("phase1", "simulated"))
     with pytest.raises(LabError, match=r"host binance-tokyo-01, venue binance: .*binance_api_key.*has: none"):
-        runner.put_secrets(plan, None)
+        runner.put_secrets(plan.hosts, None)
 
 
 def test_every_name_has_an_address():

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,24 +42,26 @@ class Admin:
     socket_path: Path
     timeout: float = 10
 
-    def _ask(self, method: str, target: str, document: object = None) -> Any:
+    def ask(self, method: str, target: str, document: object = None) -> Any:
+        """Return the JSON answer to one request."""
         connection = _UnixConnection(self.socket_path, self.timeout)
         try:
             body = None if document is None else json.dumps(document)
             connection.request(method, target, body, {"Content-Type": "application/json"})
             response = connection.getresponse()
             reply = json.loads(response.read())
-        except OSError as error:
-            raise SimulatorError(f"{self.socket_path}: no simulator answers: {error}") from error
+        except (OSError, HTTPException) as error:
+            raise SimulatorError(f"does not answer on {self.socket_path}: {error}") from error
         finally:
             connection.close()
         if response.status != 200:
-            raise SimulatorError(f"{self.socket_path}: {method} {target}: {reply.get('error', reply)}")
+            why = reply.get("error", reply)
+            raise SimulatorError(f"refused {method} {target}: {response.status} {why} ({self.socket_path})")
         return reply
 
     def state(self) -> dict[str, Any]:
         """Return open orders, counters, flatness, markets, connections and faults."""
-        state: dict[str, Any] = self._ask("GET", "/state")
+        state: dict[str, Any] = self.ask("GET", "/state")
         return state
 
     def last_event(self) -> int:
@@ -68,7 +70,7 @@ class Admin:
 
     def events(self, since: int = 0, wait: float = 0) -> list[dict[str, Any]]:
         """Return the events after ``since``; if there are none, wait up to ``wait`` seconds for one."""
-        events: list[dict[str, Any]] = self._ask("GET", f"/events?since={since}&wait={wait}")["events"]
+        events: list[dict[str, Any]] = self.ask("GET", f"/events?since={since}&wait={wait}")["events"]
         return events
 
     def wait_for(
@@ -87,20 +89,20 @@ class Admin:
 
     def set_faults(self, **faults: dict[str, Any]) -> None:
         """Switch faults on by name, each with its parameters."""
-        self._ask("POST", "/faults", faults)
+        self.ask("POST", "/faults", faults)
 
     def clear_faults(self) -> None:
         """Switch all faults off."""
-        self._ask("DELETE", "/faults")
+        self.ask("DELETE", "/faults")
 
     def move_market(self, **document: object) -> dict[str, Any]:
         """Set ``mid``, ``frozen`` (and, at Polymarket, ``tick``) of ``symbol``; return the market's state."""
-        market: dict[str, Any] = self._ask("POST", "/market", document)
+        market: dict[str, Any] = self.ask("POST", "/market", document)
         return market
 
     def add_account(self, document: dict[str, Any]) -> None:
         """Add an account, or give a known one new keys."""
-        self._ask("POST", "/accounts", document)
+        self.ask("POST", "/accounts", document)
 
 
 @dataclass(frozen=True)

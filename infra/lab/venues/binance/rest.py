@@ -13,8 +13,8 @@ from aiohttp import web
 from infra.lab.venues.binance import errors
 from infra.lab.venues.binance.door import Door, Request
 from infra.lab.venues.binance.errors import ApiError
-from infra.lab.venues.binance.faults import HttpStatus
 from infra.lab.venues.binance.operations import REST, Operation
+from infra.lab.venues.common.faults import HttpStatus
 
 RESTRICTED = (
     "Service unavailable from a restricted location according to 'b. Eligibility' in "

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from infra.plan.model import Closed
 
@@ -13,6 +13,23 @@ F = TypeVar("F", bound=Closed)
 
 class FaultError(ValueError):
     """A fault's name or parameters are wrong; the text says what is allowed."""
+
+
+class ClockOffset(Closed):
+    """The venue's clock is this far ahead (negative: behind)."""
+
+    ms: int
+
+
+class HttpStatus(Closed):
+    """REST answers this status; with ``after`` the request was carried out all the same."""
+
+    status: Annotated[int, Field(ge=400, le=599)]
+    retry_after: int | None = None
+    paths: tuple[str, ...] = ()
+    """Paths that fail; none means all."""
+
+    after: bool = False
 
 
 class Faults:

@@ -6,26 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from infra.lab.venues.common.faults import ClockOffset, HttpStatus
 from infra.plan.model import Closed
 
 Channel = Literal["market", "user"]
-
-
-class ClockOffset(Closed):
-    """The venue's clock is this far ahead (negative: behind)."""
-
-    ms: int
-
-
-class HttpStatus(Closed):
-    """REST answers this status; with ``after`` the request was carried out all the same."""
-
-    status: Annotated[int, Field(ge=400, le=599)]
-    retry_after: int | None = None
-    paths: tuple[str, ...] = ()
-    """Paths that fail; none means all."""
-
-    after: bool = False
 
 
 class Restart(Closed):

@@ -14,7 +14,7 @@ from aiohttp import web
 from infra.lab.venues.common.book import Side
 from infra.lab.venues.common.clock import VenueClock
 from infra.lab.venues.common.events import EventRecord
-from infra.lab.venues.common.faults import Faults
+from infra.lab.venues.common.faults import Faults, HttpStatus
 from infra.lab.venues.common.fixed import plain_e8
 from infra.lab.venues.polymarket import books, faults
 from infra.lab.venues.polymarket.auth import Authority, Key
@@ -121,7 +121,7 @@ class RestEndpoints:
         """Turn refusals into answers, and let faults strike."""
         if request.path.startswith("/ws/"):
             return await handler(request)
-        fault = self._venue.faults.get(faults.HttpStatus)
+        fault = self._venue.faults.get(HttpStatus)
         if fault is not None and fault.paths and request.path not in fault.paths:
             fault = None
         failure = None

@@ -14,7 +14,7 @@ from infra.lab.venues.common import admin
 from infra.lab.venues.common.book import Side
 from infra.lab.venues.common.clock import VenueClock
 from infra.lab.venues.common.events import EventRecord
-from infra.lab.venues.common.faults import Faults
+from infra.lab.venues.common.faults import ClockOffset, Faults
 from infra.lab.venues.common.fixed import decimal_e8, plain_e8
 from infra.lab.venues.common.sockets import ClientSocket, SocketRules
 from infra.lab.venues.polymarket import books
@@ -196,7 +196,7 @@ class PolymarketSimulator:
 
     def fault_changed(self, fault: Closed | None) -> None:
         """Carry out what a fault does at once."""
-        offset = self.faults.get(known_faults.ClockOffset)
+        offset = self.faults.get(ClockOffset)
         self._clock.offset_ns = offset.ms * 1_000_000 if offset else 0
         rejected = self.faults.get(known_faults.RejectKeys)
         names = set(rejected.accounts) if rejected else set()
