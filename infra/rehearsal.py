@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.catalogue.load import load_catalogue
 from infra.lab.cloud.deploy import Event as DeployEvent
 from infra.lab.cloud.deploy import deploy as deploy_stack
 from infra.lab.life import Event as LabEvent
@@ -33,10 +32,7 @@ from infra.operate.record import (
     StepRecord,
     VenueRecord,
 )
-from infra.operate.verify import Check
 from infra.operate.workspace import Workspace
-from infra.plan.build import build_plan
-from infra.plan.settings import load_settings
 
 ENOUGH_ORDERS = 30
 """Acknowledged orders that a venue must have seen before the drill, with fills and cancels among them."""
@@ -44,7 +40,7 @@ ENOUGH_ORDERS = 30
 TRADING_TIMEOUT_S = 180.0
 DRILLS = 5
 FLAT_TIMEOUT_S = 30.0
-PERMIT_MINUTES = 60
+PERMIT = Permit("rehearsal", minutes=60)
 
 Tell = Callable[[str], None]
 
@@ -79,16 +75,17 @@ class Rehearsal:
             deploy(workspace, self.lab, self.tell)
         self._run("converge", converge_command(workspace, document))
         self._run("verify", verify.command(workspace, workspace.evidence / "verify.xml"))
-        with self._step("arm", f"ansible-playbook -i {workspace.hosts_file} playbooks/arm.yml"):
+        playbook = f"ansible-playbook -i {workspace.hosts_file} playbooks"
+        with self._step("arm", f"{playbook}/arm.yml -e arm_by={PERMIT.by}"):
             idle = self._traded()
-            arm.arm(workspace, Permit("rehearsal", PERMIT_MINUTES))
+            arm.arm(workspace, PERMIT)
         with self._step("trade", f"slipway status {stack}"):
             self._await_trading(idle)
         self._run(
             "verify armed",
             verify.command(workspace, workspace.evidence / "armed.xml", ("-m", "venue or risk")),
         )
-        with self._step("kill", f"ansible-playbook -i {workspace.hosts_file} playbooks/kill.yml"):
+        with self._step("kill", f"{playbook}/kill.yml"):
             killed = self._drill(idle)
         record = self._record(began, killed)
         workspace.evidence.mkdir(parents=True, exist_ok=True)
@@ -159,7 +156,7 @@ class Rehearsal:
             if all(open_at(self._events(venue.name), killed.started_ns) for venue in self.lab.venues.venues):
                 return killed
             self.tell("the kill came between two quotes, with nothing open: once more")
-            arm.arm(self.workspace, Permit("rehearsal", PERMIT_MINUTES))
+            arm.arm(self.workspace, PERMIT)
             self._await_trading(idle)
         raise RehearsalError(f"kill: {DRILLS} drills in a row found a venue without open orders")
 
@@ -197,7 +194,7 @@ class Rehearsal:
             release=f"{manifest.name} {manifest.version}",
             revision=manifest.revision,
             steps=tuple(self.steps),
-            checks=tuple(CheckRecord(**vars(check)) for check in self._checks(tuple(document.hosts))),
+            checks=self._checks(tuple(document.hosts)),
             venues=tuple(venues),
         )
 
@@ -219,14 +216,11 @@ class Rehearsal:
             events=tuple(event for event in events if event.wall_ns >= began),
         )
 
-    def _checks(self, hosts: tuple[str, ...]) -> list[Check]:
+    def _checks(self, hosts: tuple[str, ...]) -> tuple[CheckRecord, ...]:
         """All checks; one that ran again on the armed host counts as it came out then."""
         first = verify.results(self.workspace.evidence / "verify.xml", hosts)
         again = verify.results(self.workspace.evidence / "armed.xml", hosts)
-        checks = {(c.host, c.concern, c.name): c for c in first} | {
-            (c.host, c.concern, c.name): c for c in again
-        }
-        return list(checks.values())
+        return tuple({(c.host, c.concern, c.name): c for c in (*first, *again)}.values())
 
 
 def order_events(events: list[dict[str, Any]]) -> tuple[OrderEvent, ...]:
@@ -285,8 +279,7 @@ def deploy(workspace: Workspace, lab: Lab, tell: Tell) -> None:
         workspace.stack, overrides, endpoint=document.endpoint, state_file=state, progress=progress
     )
     lab.settle()
-    plan = build_plan(load_catalogue(), load_settings(workspace.stack, "simulated"))
-    lab.venues.put_secrets(plan, document.endpoint)
+    lab.venues.put_secrets([host.plan for host in made.hosts.values()], document.endpoint)
     addresses: dict[str, list[Any]] = {}
     for host in made.hosts.values():
         for connector in host.plan.connectors:

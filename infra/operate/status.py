@@ -33,17 +33,13 @@ class HostStatus:
         return str(self.engine["state"]) if self.engine else "UNREACHABLE"
 
 
-def ask_engines(workspace: Workspace, request: dict[str, Any], timeout_s: float = 10.0) -> list[HostStatus]:
-    """Send one control request to every engine of the stack at once."""
-    hosts = tuple(workspace.inventory().hosts)
-    stdin = json.dumps(request).encode() + b"\n"
-    answers = fleet.ask(workspace, hosts, _ASK, stdin=stdin, timeout_s=timeout_s)
-    return [
-        HostStatus(a.host, a.json() or None, "" if a.json() else (a.error.splitlines() or ["no answer"])[-1])
-        for a in answers
-    ]
-
-
 def status(workspace: Workspace) -> list[HostStatus]:
     """Return the status of every engine of the stack."""
-    return ask_engines(workspace, {"cmd": "status"})
+    hosts = tuple(workspace.inventory().hosts)
+    stdin = json.dumps({"cmd": "status"}).encode() + b"\n"
+    statuses = []
+    for answer in fleet.ask(workspace, hosts, _ASK, stdin=stdin, timeout_s=10.0):
+        engine = answer.json()
+        problem = "" if engine else (answer.error.splitlines() or ["no answer"])[-1]
+        statuses.append(HostStatus(answer.host, engine or None, problem))
+    return statuses

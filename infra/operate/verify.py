@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import sys
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infra.operate.command import Command, CommandError
+from infra.operate.record import CheckRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.operate.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check of one host, as it came out."""
-
-    host: str
-    name: str
-    concern: str
-    passed: bool
-    message: str
 
 
 def command(workspace: Workspace, junit: Path, extra: tuple[str, ...] = ()) -> Command:
@@ -45,7 +34,7 @@ def command(workspace: Workspace, junit: Path, extra: tuple[str, ...] = ()) -> C
     )
 
 
-def results(junit: Path, hosts: tuple[str, ...]) -> list[Check]:
+def results(junit: Path, hosts: tuple[str, ...]) -> list[CheckRecord]:
     """Read the checks out of a JUnit file that pytest wrote here.
 
     Raises CommandError when the file holds none: a verification without checks proves nothing.
@@ -57,7 +46,7 @@ def results(junit: Path, hosts: tuple[str, ...]) -> list[Check]:
         host = next((name for name in hosts if name in parameter), "")
         bad = [child for child in case if child.tag in {"failure", "error", "skipped"}]
         checks.append(
-            Check(
+            CheckRecord(
                 host=host,
                 name=function.removeprefix("test_").replace("_", " ")
                 + (
